@@ -58,7 +58,12 @@ def nodes(
       transform: the parameters of Transform for the bitext alone.
       data: the nodes up to ExampleValidator, by name.
     """
-    every: list[Node] = []
+    sentences = {
+        origin: _monolingual(config, section, transform, data, origin)
+        for origin in section.origins
+        if origin.is_monolingual
+    }
+    every = list(sentences.values())  # first: a bad file is reported before hours of training
     pairs: list[Output] = []
     for given_side, teach in (("source", _forward_teacher), ("target", _backward_teacher)):
         origins = [origin for origin in section.origins if origin.given_side == given_side]
@@ -67,11 +72,7 @@ def nodes(
         every += teach(config, section, transform, data)
         model = every[-1]["model"]
         for origin in origins:
-            examples = data["ExampleGen"]["examples"]
-            if origin.is_monolingual:
-                monolingual = _monolingual(config, section, transform, data, origin)
-                examples = monolingual["examples"]
-                every.append(monolingual)
+            examples = (sentences.get(origin) or data["ExampleGen"])["examples"]
             inferrer = _inferrer(config, section, transform, data, origin, model, examples)
             every.append(inferrer)
             pairs.append(inferrer["output_examples"])

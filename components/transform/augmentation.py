@@ -7,6 +7,7 @@ such input badly. The copies are made before tokenization, so that the vocabular
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ Side: TypeAlias = pa.Array
 """large_string[N], source or target."""
 
 
-def augment(batch: pa.RecordBatch, settings: Augmentation) -> pa.RecordBatch:
+def augment(batch: pa.RecordBatch, settings: Augmentation, tags: Iterable[str] = ()) -> pa.RecordBatch:
     """Returns a batch with altered copies of random rows after its own rows.
 
     A copy whose source equals that of its row is left out: a script may have no capitals.
@@ -31,6 +32,7 @@ def augment(batch: pa.RecordBatch, settings: Augmentation) -> pa.RecordBatch:
     Args:
       batch: columns `id`, `source` and `target`, lists of one UTF-8 string, and others; at least one row.
       settings: the share of the rows that each alteration copies.
+      tags: the tags of corpora. The copy of a source keeps the tag before it as it is.
     """
     first_id = _texts(batch.slice(0, 1), "id")[0].as_py()
     random = np.random.default_rng((SEED, zlib.crc32(first_id.encode())))
@@ -41,6 +43,11 @@ def augment(batch: pa.RecordBatch, settings: Augmentation) -> pa.RecordBatch:
         copies = batch.take(pa.array(rows))
         source, target = (_texts(copies, side) for side in ("source", "target"))
         new_source, new_target = alter(source, target)
+        for tag in tags:
+            is_tagged = pc.starts_with(source, f"{tag} ")
+            new_source = pc.if_else(
+                is_tagged, pc.utf8_replace_slice(new_source, 0, len(tag), tag), new_source
+            )
         changed = pc.and_(pc.not_equal(new_source, source), pc.not_equal(new_source, ""))
         changed = pc.and_(changed, pc.not_equal(new_target, ""))
         copies = _with_texts(_with_texts(copies, "source", new_source), "target", new_target)

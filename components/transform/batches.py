@@ -16,7 +16,7 @@ from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tensor_adapter, tf_example_record
 
 from bitext.components.shared import progress, tfrecord
-from bitext.components.transform import Augmentation, Parameters, selection
+from bitext.components.transform import Augmentation, Parameters, WeightedParameters, selection
 from bitext.components.transform.augmentation import augment
 from bitext.components.transform.selection import Copies
 
@@ -80,6 +80,8 @@ class Reader:
 
     def __init__(self, schema: schema_pb2.Schema, parameters: Parameters):
         self._parameters = parameters
+        uses = parameters.corpora if isinstance(parameters, WeightedParameters) else ()
+        self._tags = tuple(use.tag for use in uses if use.tag)
         self._decoder = example_coder.ExamplesToRecordBatchDecoder(schema.SerializeToString())
         self._adapter = tensor_adapter.TensorAdapter(tensor_adapter_config(schema))
 
@@ -101,7 +103,7 @@ class Reader:
             if not batch.num_rows:
                 continue
             if augmented and self._parameters.augmentation != Augmentation():
-                batch = augment(batch, self._parameters.augmentation)
+                batch = augment(batch, self._parameters.augmentation, self._tags)
             yield batch
 
     def tensors(self, batch: pa.RecordBatch) -> dict[str, tf.Tensor]:

@@ -19,13 +19,13 @@ Weight = Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
 
 
 TEACHER_NODES = (
+    "MonolingualGen.source",
+    "MonolingualGen.target",
     "Transform.forward_teacher",
     "Trainer.forward_teacher",
     "ReverseGen.backward_teacher",
     "Transform.backward_teacher",
     "Trainer.backward_teacher",
-    "MonolingualGen.source",
-    "MonolingualGen.target",
     *(f"BulkInferrer.{origin.value}" for origin in PairOrigin),
 )
 """The nodes that make synthetic pairs: those of the teachers, and one for each kind of pairs."""

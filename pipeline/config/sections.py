@@ -191,17 +191,19 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
 
     def _check_subwords(self) -> None:
         """Refuses subword regularization by both components, or of what are no subwords."""
-        if not self.trainer.subword_dropout:
-            return
-        if self.transform.unit != "subword":
-            raise ValueError(
-                f"trainer.subword_dropout needs transform.unit subword; received {self.transform.unit}"
-            )
-        if self.transform.subword_samples > 1:
-            raise ValueError(
-                "trainer.subword_dropout tokenizes each pair again whenever it is read, so"
-                f" transform.subword_samples must be 1; received {self.transform.subword_samples}"
-            )
+        trainers = {"trainer": self.trainer}
+        if self.augmentation is not None:
+            trainers["augmentation.teacher"] = self.augmentation.teacher
+        for name, trainer in trainers.items():
+            if trainer.subword_dropout and self.transform.unit != "subword":
+                raise ValueError(
+                    f"{name}.subword_dropout needs transform.unit subword; received {self.transform.unit}"
+                )
+            if trainer.subword_dropout and self.transform.subword_samples > 1:
+                raise ValueError(
+                    f"{name}.subword_dropout tokenizes each pair again whenever it is read, so"
+                    f" transform.subword_samples must be 1; received {self.transform.subword_samples}"
+                )
 
     def _check_root(self) -> None:
         """Refuses a remote root without a database, and a `work` that is remote or beside a local root."""

@@ -38,6 +38,11 @@ def test_copy_in_capitals(pair: tuple[str, str], copy: tuple[str, str]) -> None:
     assert pairs(augment(batch(pair), Augmentation(upper_case=1.0))) == [pair, copy]
 
 
+def test_the_tag_of_a_corpus_stays_in_a_copy_in_capitals() -> None:
+    altered = augment(batch(("<bt> a", "b"), ("<btw> c", "d")), Augmentation(upper_case=1.0), ["<bt>"])
+    assert pairs(altered)[2:] == [("<bt> A", "B"), ("<BTW> C", "D")]
+
+
 @pytest.mark.parametrize(
     ("pair", "copy"),
     [

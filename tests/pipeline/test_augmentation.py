@@ -127,8 +127,9 @@ class TestMonolingualFiles:
         section = {"directions": "none", "monolingual": files}
         nodes = nodes_of(tmp_path, augmentation=section)
         assert [name for name in nodes if "." in name] == [
+            "MonolingualGen.target",
             *BACKWARD[:3],
-            *("MonolingualGen.target", "BulkInferrer.monolingual_target"),
+            "BulkInferrer.monolingual_target",
         ]
         parameters = nodes["MonolingualGen.target"].parameters
         assert (parameters.max_sentences, parameters.encoding) == (9, "latin-1")
@@ -205,6 +206,12 @@ def test_refused_values(tmp_path: Path, section: dict[str, Any], words: str) -> 
     with pytest.raises(ConfigError, match=words) as caught:
         nodes_of(tmp_path, augmentation=section)
     assert "toy.yaml" in str(caught.value)
+
+
+def test_the_teachers_tokenize_anew_only_what_transform_writes_once(tmp_path: Path) -> None:
+    transform = {"subword_samples": 2, "subword_dropout": 0.1}
+    with pytest.raises(ConfigError, match="augmentation.teacher.subword_dropout tokenizes each pair again"):
+        nodes_of(tmp_path, transform=transform, augmentation={"teacher": {"subword_dropout": 0.1}})
 
 
 def test_origins_name_their_corpora_and_sides() -> None:

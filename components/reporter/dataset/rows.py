@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from bitext.components.artifacts import Reject, Rejects, Summary, span_label
+from bitext.components.artifacts import PairOrigin, Reject, Rejects, Summary, span_label
 from bitext.components.artifacts.page import Block, Column, Details, Fact, Facts, Table, Text
 from bitext.components.reporter import Inputs
 
@@ -13,6 +13,13 @@ SHOWN_ROWS = 10
 """The most rows shown of a reason."""
 SHOWN_CHARACTERS = 500
 """The most characters shown of a row."""
+_SYNTHETIC = {
+    PairOrigin.FORWARD: "synthetic: training sources translated",
+    PairOrigin.BACKWARD: "synthetic: training targets translated",
+    PairOrigin.MONOLINGUAL_SOURCE: "synthetic: monolingual sources translated",
+    PairOrigin.MONOLINGUAL_TARGET: "synthetic: back-translation",
+}
+"""The labels of the numbers of synthetic pairs."""
 _DUPLICATES, _HELD_OUT = "exact duplicates", "removed for the golden set and test sets"
 
 
@@ -77,6 +84,10 @@ def _facts(total: Summary, inputs: Inputs) -> Iterator[Fact]:
         of_corpora = inputs.left_out.summary().left_out.values()
         if left_out := sum(sum(of_corpus.values()) for of_corpus in of_corpora):
             yield Fact(label="training pairs left out", value=f"{left_out:,}", note="because of other spans")
+    for origin, label in _SYNTHETIC.items():
+        properties = inputs.transformed_examples.properties if inputs.transformed_examples else {}
+        if isinstance(count := properties.get(origin.pairs_property), int):
+            yield Fact(label=label, value=f"{count:,}", note="training pairs with a translation of a teacher")
     if total.cleaning:
         yield Fact(label="cleaning", value=total.cleaning)
 
