@@ -118,7 +118,7 @@ def _artifact_problems(artifacts: Iterable[StoredArtifact], history: History) ->
         elif (node := Artifact(artifact.path).node) == ROLLBACK:
             yield Problem(artifact.uri, problem, "restore it from a copy; only reports read it")
         elif node == TUNER:
-            yield Problem(artifact.uri, problem, "the same `bitext tune` command writes it again")
+            yield Problem(artifact.uri, problem, "delete it; the same `bitext tune` command writes it again")
         elif artifact.id in current:
             yield Problem(artifact.uri, problem, f"make it again: `bitext run CONFIG --force {node}`")
         else:

@@ -50,6 +50,7 @@ class Trial(msgspec.Struct, kw_only=True):
       steps: the most updates of the training; 0: unknown.
       curve: the share of the steps, from 0 to 1, and BLEU of each validation.
       minutes: training time until the last validation, over all attempts.
+      seconds: time of its attempts that were not killed, with the start and the export.
       error: why it failed.
       training: the id of the execution of the Trainer; None: it is not complete.
       is_cached: whether the model was trained before the trial.
@@ -65,6 +66,7 @@ class Trial(msgspec.Struct, kw_only=True):
     steps: int = 0
     curve: list[tuple[float, float]] = []
     minutes: float = 0.0
+    seconds: float = 0.0
     error: str = ""
     training: int | None = None
     is_cached: bool = False

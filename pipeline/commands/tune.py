@@ -115,17 +115,21 @@ def run(options: argparse.Namespace) -> int:
 
     quiet_libraries()
     session: common.Session = options.session
-    config = common.load(options)
+    from bitext.pipeline import config as configuration
     from bitext.pipeline import root_owner
+    from bitext.pipeline.config import read_text
     from bitext.pipeline.layout import Layout
     from bitext.pipeline.opening import open_store
     from bitext.pipeline.reports.run_page.settings import record_of_run
     from bitext.pipeline.store import Store
     from bitext.pipeline.tuning.run import TuningRun
+    from bitext.pipeline.tuning.space import Base
 
-    file = Path(options.config or common.DEFAULT_CONFIG)
+    file = common.config_file(options)
+    text = read_text(file)  # once: it may be a pipe
+    config = configuration.load(file, options.set, options.root, text=text)
     layout, terminal = Layout.of(config), Terminal()
-    request = _request(options, config, file)
+    request = _request(options, config, Base(file, text, tuple(options.set), options.root))
     root_owner.check(config, file, layout)
     for line in _hints(config, request):
         terminal.say_of_run(line)
@@ -143,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _request(options: argparse.Namespace, config: PipelineConfig, file: Path) -> Request:
+def _request(options: argparse.Namespace, config: PipelineConfig, base: Base) -> Request:
     """Returns what the options ask for, after all checks that need no run."""
     from bitext.pipeline.tuning import best, search, space
     from bitext.pipeline.tuning.dimensions import product
@@ -151,7 +155,6 @@ def _request(options: argparse.Namespace, config: PipelineConfig, file: Path) ->
     from bitext.pipeline.tuning.tuner import Limits
 
     search.require_optuna()
-    base = _base(options, file)
     found = space.read(options.space, base)
     if options.budget is None and options.trials is None and product(found.dimensions) is None:
         raise ConfigError(
@@ -171,16 +174,9 @@ def _request(options: argparse.Namespace, config: PipelineConfig, file: Path) ->
             f"give --parallel {cores} or less",
         )
     output = options.output or Path(f"{config.name}.best.yaml")
-    best.check_output(output, file, options.space)
+    best.check_output(output, base.file, options.space)
     limits = Limits(options.budget, options.trials, options.parallel, options.seed, options.prune_after)
     return Request(base, found, limits, output, options.wait)
-
-
-def _base(options: argparse.Namespace, file: Path) -> Base:
-    from bitext.pipeline.config import read_text
-    from bitext.pipeline.tuning.space import Base
-
-    return Base(file, read_text(file), tuple(options.set), options.root)
 
 
 def _hints(config: PipelineConfig, request: Request) -> list[str]:

@@ -161,10 +161,13 @@ class Attempts:
         self.running = []
 
     def _record(self, execution: Execution, trial: Trial) -> None:
-        execution.trial = msgspec.json.encode(trial).decode()
         if trial.state != TrialState.RUNNING:
-            about = f"pruned at step {trial.step:,}" if trial.state == TrialState.PRUNED else trial.error
+            about = (
+                f"pruned after {trial.minutes:.1f} min" if trial.state == TrialState.PRUNED else trial.error
+            )
             execution.end(_STATES[trial.state], about)
+            trial.seconds += execution.seconds
+        execution.trial = msgspec.json.encode(trial).decode()
         self._store.put_execution(execution, self._run)
 
     def _close_executions(self, attempt: Attempt, result: Result) -> None:

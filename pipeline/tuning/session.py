@@ -82,7 +82,7 @@ class TrialSession:
     @contextlib.contextmanager
     def _exclusive(self, cache_key: str) -> Iterator[None]:
         """Context manager: no other trial executes the work with this cache key."""
-        folder = self._publisher.layout.staging / "locks"
+        folder = self._publisher.layout.staging / self._publisher.run.run_id / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = open_locked(folder / cache_key, math.inf, os.O_RDWR | os.O_CREAT)
         try:

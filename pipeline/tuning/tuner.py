@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from bitext.components.artifacts import Trial, TrialState
+from bitext.components.artifacts.tuning import Settings
 from bitext.components.shared import errors
 from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault
 from bitext.components.shared.progress import Progress
@@ -194,26 +195,30 @@ class Tuner:
         if self._limits.trials is not None and number > self._limits.trials:
             self._why_over = f"{self._limits.trials} trials are done"
             return None
-        own = self._space.of_config(self._config) if not self.trials else None
-        settings = own or self._search.next(list(self.trials.values()))
+        settings = self._own_settings() or self._search.next(list(self.trials.values()))
         if settings is None:
             self._why_over = "all settings of the space are tried"
             return None
         self.trials[number] = Trial(number=number, settings=settings)
         return self.trials[number]
 
+    def _own_settings(self) -> Settings | None:
+        """Returns the settings of the configuration, for the first trial; None: they are not in the space."""
+        own = self._space.of_config(self._config) if not self.trials else None
+        return own if own is not None and is_allowed(self._base, own) else None
+
     def _is_too_late(self, running: int) -> bool:
         """Whether the rest of the budget is too short for a trial, as far as the complete ones tell."""
         if self._limits.budget is None:
             return False
         complete = [t for t in self.trials.values() if t.state == TrialState.COMPLETE and not t.is_cached]
-        needed = statistics.median(60 * trial.minutes for trial in complete) if complete else 0.0
+        needed = statistics.median(trial.seconds for trial in complete) if complete else 0.0
         left = self._limits.budget - self.seconds
         if needed <= left:
             return False
         if not running:
             self._why_over = (
-                f"{duration(max(0.0, left))} of the budget are left, and a trial trains {duration(needed)}"
+                f"{duration(max(0.0, left))} of the budget are left, and a trial takes {duration(needed)}"
             )
         return True
 
