@@ -145,7 +145,7 @@ class Attempts:
             trial.state, trial.error = TrialState.FAILED, result.error
         if trial.state != TrialState.COMPLETE:
             attempt.process.discard_training()
-            self._close_executions(attempt, result)
+            self._close_executions(attempt, State.FAILED, result.error)
         self._record(attempt.execution, trial)
         return result
 
@@ -157,6 +157,7 @@ class Attempts:
             attempt.process.stop()
             attempt.trial.take(*attempt.process.training())
             attempt.trial.state = TrialState.INTERRUPTED
+            self._close_executions(attempt, State.CANCELED, "interrupted")
             self._record(attempt.execution, attempt.trial)
         self.running = []
 
@@ -170,13 +171,11 @@ class Attempts:
         execution.trial = msgspec.json.encode(trial).decode()
         self._store.put_execution(execution, self._run)
 
-    def _close_executions(self, attempt: Attempt, result: Result) -> None:
-        """Ends the records of the executions of a process that was killed."""
-        if attempt.process.code is not None and attempt.process.code >= 0:
-            return
+    def _close_executions(self, attempt: Attempt, state: State, error: str) -> None:
+        """Ends the records of the executions of a process that was killed before it could."""
         for execution in self._store.executions():
             is_own = (execution.run_id, execution.part) == (self._run.run_id, attempt.trial.name)
             if is_own and execution.node != TUNER and execution.state == State.RUNNING:
                 execution.outputs = {}
-                execution.end(State.FAILED, result.error)
+                execution.end(state, error)
                 self._store.put_execution(execution, self._run)

@@ -98,7 +98,7 @@ class Process:
     """
 
     def __init__(self, request: Request, layout: Layout, *, is_shown: bool = False):
-        self._layout, self._folder = layout, Path(request.folder)
+        self._layout, self._folder, self._is_interrupted = layout, Path(request.folder), False
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         Path(request.log).parent.mkdir(parents=True, exist_ok=True)
@@ -149,9 +149,13 @@ class Process:
             shutil.rmtree(self._layout.working(now.node, now.cache_key), ignore_errors=True)
 
     def interrupt(self) -> None:
-        """Sends SIGTERM, which ends it as Ctrl-C does. A background job of a shell ignores SIGINT itself."""
-        if self._process.poll() is None:
+        """Sends SIGTERM, once: a second signal would end it without a record.
+
+        SIGTERM ends it as Ctrl-C does, and a background job of a shell ignores SIGINT.
+        """
+        if not self._is_interrupted and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+        self._is_interrupted = True
 
     def stop(self) -> None:
         """Interrupts it and waits until it has ended; kills it if that takes long."""
