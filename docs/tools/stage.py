@@ -54,7 +54,7 @@ _COMMAND = """\
 #!{python}
 import sys
 from bitext.pipeline.cli import main
-if sys.argv[1:2] == ["run"]:
+if sys.argv[1:2] in (["run"], ["tune"]):
     sys.argv += {extra!r}
 sys.exit(main())
 """

@@ -69,6 +69,8 @@ def test_the_check_finds_a_block_that_nothing_runs(tmp_path: Path) -> None:
 def test_a_configuration_is_accepted(block: Block, tmp_path: Path) -> None:
     from bitext.pipeline import config
 
+    if "space.yaml" in block.marks.get("file", []):
+        return  # it is read when its page runs
     values = yaml.safe_load(block.text)
     least = {"name": "page", "example_gen": {"files": ["data/mine.tsv"]}}
     if values.get("evaluator", {}).get("min_golden_bleu"):

@@ -277,6 +277,7 @@ COMMANDS = (
     "init",
     "inspect",
     "run",
+    "tune",
     "train-worker",
     "config",
     "status",
