@@ -276,6 +276,9 @@ class TestOwners:
         assert importers
         assert all(module.startswith("bitext.pipeline.store.") for module in importers)
 
+    def test_only_the_search_of_the_tuner_imports_optuna(self) -> None:
+        assert {i.module for i in all_imports() if i.is_within("optuna")} == {"bitext.pipeline.tuning.search"}
+
     def test_only_one_package_imports_beam_runners_and_options(self) -> None:
         names = ("apache_beam.runners", "apache_beam.options")
         importers = {i.module for i in all_imports() if i.is_within(*names)}

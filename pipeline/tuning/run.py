@@ -118,17 +118,19 @@ class TuningRun:
             stopwatch = Stopwatch()
             tuner.search()
             winner = tuner.require_best()
+            live = LiveFile(layout.progress, run.run_id)
+            publisher = Publisher(layout, store, run, pipeline_factory(), terminal, live, use=use)
+            execution = self._publish(tuner, winner, publisher, stopwatch)
+            live.remove()
+            best.check_output(request.output)  # a person may have edited it meanwhile
             best.write(request.output, winner, request.base)
-            execution = self._publish(tuner, winner, store, run, stopwatch)
         [artifact] = execution.outputs["best_hyperparameters"]
         return Outcome(list(tuner.trials.values()), winner, tuner.seconds, tuner.why_over, artifact.uri)
 
-    def _publish(
-        self, tuner: Tuner, winner: Trial, store: Store, run: Run, stopwatch: Stopwatch
-    ) -> Execution:
+    def _publish(self, tuner: Tuner, winner: Trial, publisher: Publisher, stopwatch: Stopwatch) -> Execution:
         """Publishes the artifacts of the Tuner, or finds them in the cache."""
         ranked = sorted((t for t in tuner.trials.values() if t.is_finished), key=lambda trial: trial.rank)
-        history = store.executions()
+        history = publisher.store.executions()
         by_id = {execution.id: execution for execution in history}
         trained = [
             by_id[t.training] for t in ranked if t.state == TrialState.COMPLETE and t.training in by_id
@@ -143,20 +145,10 @@ class TuningRun:
         node = Node(Component(), parameters)
         inputs = {"model_run": tuple({record.id: record for record in records}.values())}
         [item] = divide(node, [Part("", parameters)], inputs)
-        publisher = Publisher(
-            self._layout,
-            store,
-            run,
-            pipeline_factory(),
-            self._terminal,
-            LiveFile(self._layout.progress, run.run_id),
-        )
         hit = look_up(item, history, "").hit
         if hit is not None:
             return publisher.record_node([item], [hit], stopwatch, cached=True)
-        execution = publisher.execute_and_publish(item)
-        publisher.live.remove()
-        return execution
+        return publisher.execute_and_publish(item)
 
     def _defaults(self, winner: Trial) -> dict[str, object]:
         """The values of the user's configuration; for a key that has no plain value there, the best one."""

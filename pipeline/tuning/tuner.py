@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import statistics
@@ -247,7 +248,9 @@ class Tuner:
                     f"{error.remedy}; its log is {log}" if error.remedy else f"see {log}",
                 )
         if trial is best_of(self.trials.values()):
-            best.write(self._output, trial, self._base)
+            with contextlib.suppress(ConfigError):  # a person has edited it: the end of the run says so
+                best.check_output(self._output)
+                best.write(self._output, trial, self._base)
 
     @property
     def why_over(self) -> str:
