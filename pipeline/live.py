@@ -10,6 +10,7 @@ import dataclasses
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -80,32 +81,12 @@ class LiveFile:
         self._node_stopwatch = Stopwatch()
         self.node, self._part, self._engine = node, part, ""
         self._started = self._node_stopwatch.started
-        self._write(
-            Live(
-                run=self.run_id,
-                node=node,
-                part=part,
-                node_started=self._started,
-                moved=self._started,
-                run_seconds=self._run_stopwatch.seconds,
-            )
-        )
+        self._write(moved=self._started, node_seconds=0.0)
 
     def show_engine(self, text: str) -> None:
         """Records the state of the job on a Beam engine that the node waits for."""
         self._engine = text
-        self._write(
-            Live(
-                run=self.run_id,
-                node=self.node,
-                part=self._part,
-                node_started=self._started,
-                moved=time.time(),
-                engine=text,
-                node_seconds=self._node_stopwatch.seconds,
-                run_seconds=self._run_stopwatch.seconds,
-            )
-        )
+        self._write()
 
     def move(self, progress: Progress) -> None:
         """Records how far the work is, if the file is old enough or the work has ended."""
@@ -113,22 +94,12 @@ class LiveFile:
             return
         left = progress.seconds_left
         self._write(
-            Live(
-                run=self.run_id,
-                node=self.node,
-                part=self._part,
-                node_started=self._started,
-                moved=time.time(),
-                unit=progress.unit,
-                done=progress.done,
-                total=progress.total,
-                rate=round(progress.rate, 3),
-                seconds_left=None if left is None else round(left, 1),
-                figures=dict(progress.figures),
-                engine=self._engine,
-                node_seconds=self._node_stopwatch.seconds,
-                run_seconds=self._run_stopwatch.seconds,
-            )
+            unit=progress.unit,
+            done=progress.done,
+            total=progress.total,
+            rate=round(progress.rate, 3),
+            seconds_left=None if left is None else round(left, 1),
+            figures=dict(progress.figures),
         )
 
     def remove(self) -> None:
@@ -136,7 +107,19 @@ class LiveFile:
         with contextlib.suppress(OSError):  # it is removed or replaced by the next run
             self.path.unlink()
 
-    def _write(self, live: Live) -> None:
+    def _write(self, **fields: Any) -> None:
+        """Writes the file: what is known of the run and of the node, and the given fields."""
+        known = {
+            "run": self.run_id,
+            "node": self.node,
+            "part": self._part,
+            "node_started": self._started,
+            "moved": time.time(),
+            "engine": self._engine,
+            "node_seconds": self._node_stopwatch.seconds,
+            "run_seconds": self._run_stopwatch.seconds,
+        }
+        live = Live(**{**known, **fields})
         self._written = time.monotonic()
         new = self.path.with_name(f"{self.path.name}.new")
         # On a full disk, whoever writes outputs reports it.
