@@ -29,7 +29,7 @@ from bitext.components.example_gen.filters import REASONS, filter_rows
 from bitext.components.example_gen.formats import base, content
 from bitext.components.example_gen.rows import Rows
 from bitext.components.shared import directions, reading, tfrecord
-from bitext.components.shared.display import isolate, path_text, quoted
+from bitext.components.shared.display import isolate, path_text, quoted, shell_path
 from bitext.components.shared.errors import BitextError, DataError
 from bitext.components.shared.hash_counts import HashCounts
 from bitext.components.shared.language_identification import count_languages
@@ -174,7 +174,9 @@ class _Reader:
         names = Counter(_name(path) for path in paths)
         for path in dict.fromkeys(paths):
             label = _name(path) if names[_name(path)] == 1 else path_text(path)
-            content.check_rows(base.text_head(path, self._parameters.encoding), path)
+            head = base.text_head(path, self._parameters.encoding)
+            content.check_rows(head, path)
+            _check_columns(head, path)
             numbered = enumerate(base.text_lines(path, self._parameters.encoding), 1)
             for block in base.in_blocks(numbered, lambda row: len(row[1])):
                 numbers = np.array([number for number, _ in block], np.int64)
@@ -242,6 +244,20 @@ class _Reader:
                 f"{_left_out(self.counts)}",
                 f"name other files in augmentation.monolingual.{self._parameters.side}.files",
             )
+
+
+def _check_columns(head: bytes, path: str) -> None:
+    """Checks that the lines of a file are no rows of a table.
+
+    Raises:
+      DataError: half of the first lines have a tab.
+    """
+    lines = [line for line in base.split_block(head) if line.strip()]
+    if sum(b"\t" in line for line in lines) * 2 > len(lines):
+        raise DataError(
+            f"{path_text(path)} has columns, divided by tabs: {quoted(lines[0].decode(errors='replace'))}",
+            f"write the sentences of one column to a text file (cut -f2 {shell_path(path)} > FILE)",
+        )
 
 
 def _left_out(counts: Counter[str]) -> str:

@@ -158,6 +158,9 @@ class TestErrors:
         with pytest.raises(DataError) as caught:
             Made(tmp_path, {"a.txt": b"PAR1" + bytes(100)}, bitext=[part(tmp_path / "c", "")])
         assert "augmentation.monolingual.target takes text files" in caught.value.remedy
+        with pytest.raises(DataError, match="has columns, divided by tabs") as caught:
+            Made(tmp_path, {"a.tsv": b"a house\tuna casa\n" * 3}, bitext=[part(tmp_path / "d", "")])
+        assert f"cut -f2 {tmp_path}/a.tsv" in caught.value.remedy
 
     @pytest.mark.parametrize(("languages", "is_refused"), [(("en", "es"), True), (("fr", "es"), False)])
     def test_the_wrong_language(self, tmp_path: Path, languages: tuple[str, str], is_refused: bool) -> None:

@@ -15,13 +15,17 @@ from bitext.components.bulk_inferrer import BulkInferrer, Parameters, executor
 from bitext.components.component import Context
 from bitext.components.reverse_gen import Parameters as ReverseParameters
 from bitext.components.reverse_gen import ReverseGen
-from bitext.components.shared import tfrecord
+from bitext.components.shared import storage, tfrecord
 from bitext.components.shared.errors import DataError
 from bitext.components.transform import CorpusUse
 from bitext.pipeline.beam import pipeline_factory
 from tests import toy_model
+from tests.components.beam_engine import engine
 from tests.components.test_corpora import part
 from tests.components.transform_runs import Run
+from tests.object_store import bucket, s3_address
+
+__all__ = ["bucket", "s3_address"]
 
 Rows = list[tuple[str, ...]]
 
@@ -168,6 +172,31 @@ def test_translations_of_an_interrupted_attempt_are_not_made_again(
     (tmp_path / "2").mkdir()
     (tmp_path / "1" / "work").rename(tmp_path / "2" / "work")
     assert rows(infer(tmp_path / "2", model, examples, parameters)) == rows(first)
+
+
+@pytest.mark.slow
+def test_workers_without_the_disk_of_the_command(tmp_path: Path, model: artifacts.Model, bucket: str) -> None:
+    """On an engine, the pairs are those of this process, and nothing else stays in the remote root."""
+    examples = [part(tmp_path / "a", "", train=[(f"word {i}", "b") for i in range(50)])]
+    parameters = Parameters(origin=PairOrigin.FORWARD)
+    expected = infer(tmp_path / "1", model, examples, parameters)
+    remote = storage.path(f"{bucket}/root/BulkInferrer.forward/output_examples/1")
+    for name in ("work", "temp"):
+        (tmp_path / name).mkdir()
+    with engine(tmp_path / "engine", 2) as create_pipeline:
+        context = Context(tmp_path / "work", tmp_path / "temp", create_pipeline, say=lambda _: None)
+        output = artifacts.Examples(remote)
+        BulkInferrer().run(
+            parameters,
+            context,
+            examples=tuple(examples),
+            model=model,
+            held_out=tuple(examples),
+            golden=None,
+            output_examples=output,
+        )
+    assert rows(output) == rows(expected)
+    assert [file.name for file in storage.files_below(remote)] == ["data_tfrecord-00000-of-00001.gz"]
 
 
 def test_the_students_vocabulary_is_learned_from_no_translation(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mono.txt.gz").write_bytes(gzip.compress(text.encode()))
     config = toy.config(
         augmentation={
-            "directions": "forward",
+            "directions": "none",
             "teacher_steps": 80,
             "teacher": TEACHER,
             "monolingual": {"target": {"files": ["mono*.gz"], "max_sentences": 90}},
@@ -51,23 +51,23 @@ def test_a_killed_run_is_continued_and_then_cached(folder: Path) -> None:
         toy.command("run", "toy.yaml"), cwd=folder, env=toy.environment(), stdout=subprocess.PIPE, text=True
     )
     for line in process.stdout or ():
-        if line.startswith("BulkInferrer.forward"):
+        if line.startswith("BulkInferrer.monolingual_target"):
             time.sleep(1)
             process.send_signal(signal.SIGKILL)
     process.wait()
-    second = bitext(folder, "run", "toy.yaml")
+    second = bitext(folder, "run", "toy.yaml", "--to", "Trainer")
     assert second.code == 0, second.err
-    for name in ("Transform.forward_teacher", "Trainer.forward_teacher"):
+    for name in ("MonolingualGen.target", "Transform.backward_teacher", "Trainer.backward_teacher"):
         assert f"{name} cached" in second.out
-    assert "640 lines: 90 sentences; left out: blank 320, held out" in second.out
-    assert {node["cached"] for node in status(folder)["runs"][0]["nodes"].values()} == {True, False}
+    assert "90 sentences: " in second.out
+    assert bitext(folder, "run", "toy.yaml").code == 0
     third = bitext(folder, "run", "toy.yaml", "--explain-cache")
     assert all(node["cached"] for node in status(folder)["runs"][0]["nodes"].values()), third.out
 
 
 def test_the_student_alone_is_evaluated_and_its_card_names_the_synthetic_pairs(folder: Path) -> None:
     card = json.loads((folder / "serving/toy/1" / ServedVersion.CARD_JSON).read_text())
-    assert set(card["synthetic"]) == {"forward", "monolingual_target"}
+    assert set(card["synthetic"]) == {"monolingual_target"}
     assert 0 < card["synthetic"]["monolingual_target"] <= 90
     student = output(folder, "Trainer", "model")
     assert card["lineage"]["model"]["artifact"] == f"Trainer/model/{student.name}"
@@ -76,6 +76,8 @@ def test_the_student_alone_is_evaluated_and_its_card_names_the_synthetic_pairs(f
     assert bitext(folder, "verify", "toy.yaml").code == 0
     for command in ("history", "report"):
         assert bitext(folder, command, "toy.yaml").code == 0
+    [page, *_] = sorted((folder / "runs/toy/reports").glob("2*.html"), reverse=True)
+    assert "synthetic: back-translation" in page.read_text(encoding="utf-8")
     shown = bitext(folder, "show", "validations", "toy.yaml")
     assert shown.out.count("\n") < 40
 
