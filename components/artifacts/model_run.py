@@ -32,6 +32,13 @@ class Validation(msgspec.Struct, frozen=True):
     chrf: float | None = None
     validation_loss: float | None = None
 
+    @property
+    def quality(self) -> tuple[float, float, float]:
+        """Orders validations as the Trainer does: by BLEU, then chrF, then the loss."""
+        chrf = -1.0 if self.chrf is None else self.chrf
+        loss = math.inf if self.validation_loss is None else self.validation_loss
+        return self.bleu, chrf, -loss
+
 
 class Progress(msgspec.Struct, frozen=True):
     """Means over the updates since the previous record.
@@ -179,7 +186,7 @@ class ModelRun(Artifact):
         return self.read_json_lines(self.history_file, Validation)
 
     def best_validation(self) -> Validation:
-        """Returns the validation that the Trainer takes for the best: by BLEU, then chrF, then the loss.
+        """Returns the validation that the Trainer takes for the best.
 
         Raises:
           DataError: the file of the validations is missing, damaged or empty.
@@ -187,13 +194,7 @@ class ModelRun(Artifact):
         history = self.history()
         if not history:
             raise self.damaged(self.history_file, "has no validation")
-
-        def quality(validation: Validation) -> tuple[float, float, float]:
-            chrf = -1.0 if validation.chrf is None else validation.chrf
-            loss = math.inf if validation.validation_loss is None else validation.validation_loss
-            return validation.bleu, chrf, -loss
-
-        return max(history, key=quality)
+        return max(history, key=lambda validation: validation.quality)
 
     def selection(self) -> Selection:
         """Reads which weights were exported; for a record of an older version, those of the best validation.

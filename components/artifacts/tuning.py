@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bitext.components.artifacts.base import Artifact
-from bitext.components.artifacts.model_run import Validation
+from bitext.components.artifacts.model_run import Selection, Validation
 from bitext.components.shared.files import write_json
 
 Settings = dict[str, Any]
@@ -43,10 +43,11 @@ class Trial(msgspec.Struct, kw_only=True):
       number: from 1.
       settings: the value of each key of the space.
       state: what became of it.
-      bleu: the best validation BLEU; None: there was no validation.
+      bleu: validation BLEU of the exported weights, or of the best validation before the end; None: there was
+        no validation.
       chrf: chrF of that validation.
       loss: its loss, in nats per token.
-      step: number of updates before it.
+      step: number of updates before it, or before the last one whose weights are part of the exported mean.
       steps: the most updates of the training; 0: unknown.
       curve: the share of the steps, from 0 to 1, and BLEU of each validation.
       minutes: training time until the last validation, over all attempts.
@@ -97,15 +98,15 @@ class Trial(msgspec.Struct, kw_only=True):
         """
         if not validations:
             return
-        best = max(validations, key=_quality)
+        best = max(validations, key=lambda validation: validation.quality)
         self.bleu, self.chrf, self.loss, self.step = best.bleu, best.chrf, best.validation_loss, best.step
         self.steps, self.minutes = steps, validations[-1].minutes
         self.curve = [(round(each.step / steps, 4), each.bleu) for each in validations]
 
-
-def _quality(validation: Validation) -> tuple[float, float, float]:
-    loss = validation.validation_loss
-    return validation.bleu, validation.chrf or 0.0, -math.inf if loss is None else -loss
+    def take_exported(self, selection: Selection) -> None:
+        """Takes the scores of the exported weights, which may be a mean over several validations."""
+        self.bleu, self.chrf, self.loss = selection.bleu, selection.chrf, selection.validation_loss
+        self.step = selection.last_step
 
 
 class HyperParameters(Artifact):

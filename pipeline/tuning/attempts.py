@@ -133,6 +133,8 @@ class Attempts:
         trial, result = attempt.trial, attempt.process.result()
         if result.execution is not None:  # also if it was to be stopped just before its end
             trial.take(result.validations, result.steps)
+            if result.selection is not None:
+                trial.take_exported(result.selection)
             trial.state, trial.training, trial.is_cached = (
                 TrialState.COMPLETE,
                 result.execution,

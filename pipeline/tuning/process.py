@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bitext.components.artifacts import ModelRun, Validation
+from bitext.components.artifacts import ModelRun, Selection, Validation
 from bitext.components.shared.errors import DataError
 from bitext.components.trainer.process import path_of_package
 from bitext.pipeline.config import PipelineConfig
@@ -70,6 +70,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
       execution: the id of the execution of the last node; None: it has failed.
       is_cached: whether that execution is an earlier one.
       validations: those of the training.
+      selection: which weights it exported, and their scores.
       steps: the most updates of the training; 0: unknown.
       error: what is wrong; empty: nothing.
       remedy: what to do about it.
@@ -79,6 +80,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     execution: int | None = None
     is_cached: bool = False
     validations: list[Validation] = []
+    selection: Selection | None = None
     steps: int = 0
     error: str = ""
     remedy: str = ""

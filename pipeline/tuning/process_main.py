@@ -139,7 +139,11 @@ def _result(execution: Execution, is_cached: bool) -> Result:
     [artifact] = execution.outputs["model_run"]
     record = ModelRun(artifact.path)
     return Result(
-        execution=execution.id, is_cached=is_cached, validations=record.history(), steps=record.size().steps
+        execution=execution.id,
+        is_cached=is_cached,
+        validations=record.history(),
+        selection=record.selection(),
+        steps=record.size().steps,
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitext.components import artifacts
-from bitext.components.artifacts import Trial, TrialState, Validation
+from bitext.components.artifacts import Selection, Trial, TrialState, Validation
 from bitext.components.shared.errors import ConfigError, EnvironmentFault, TrainingError
 from bitext.pipeline import housekeeping
 from bitext.pipeline.layout import Layout
@@ -292,3 +292,13 @@ def test_the_search_depends_on_the_trials_and_the_seed_only() -> None:
     assert len(set(rates)) == len(rates)
     weights = Search(found, 1, lambda _: True).importances(once)
     assert next(iter(weights)) == "trainer.optimizer.learning_rate"
+
+
+def test_the_score_is_that_of_the_exported_weights() -> None:
+    validations = [Validation(4 * n, 0.1, 1.0, bleu, 1.0, 1.0) for n, bleu in enumerate((5.0, 9.0, 8.0), 1)]
+    trial = Trial(number=1, settings={})
+    trial.take(validations, 12)
+    assert (trial.bleu, trial.step) == (9.0, 8)
+    trial.take_exported(Selection(8, 12, 2, 8.6, 2.0, 1.5, 1.0))
+    assert (trial.bleu, trial.chrf, trial.loss, trial.step) == (8.6, 2.0, 1.5, 12)
+    assert trial.curve == [(0.3333, 5.0), (0.6667, 9.0), (1.0, 8.0)]
