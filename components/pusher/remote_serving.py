@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bitext.components.artifacts import model_digest
 from bitext.components.artifacts.base import SAVED_MODEL_FILE
+from bitext.components.pusher import checked_copy
 from bitext.components.shared import storage
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import copy_tree
@@ -72,11 +73,7 @@ def publish(
             storage.download(model, copy)
         else:
             copy_tree(model, copy)
-        if model_digest(copy) != digest:
-            raise DataError(
-                f"the copy of {model} for version {version} is not the model that was validated",
-                "run again; if it fails again, check the disk, and the model with `bitext verify CONFIG`",
-            )
+        checked_copy.check(copy, model, version, digest)
         write_files(copy, metadata_files)
         graph = copy / SAVED_MODEL_FILE
         content = graph.read_bytes()

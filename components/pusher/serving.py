@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bitext.components.artifacts import ServedVersion, Withdrawal, model_digest
-from bitext.components.pusher import remote_serving
+from bitext.components.artifacts import ServedVersion, Withdrawal
+from bitext.components.pusher import checked_copy, remote_serving
 from bitext.components.shared import errors, storage
 from bitext.components.shared.faults import reporting_faults
 from bitext.components.shared.files import copy_tree, fsync, fsync_tree, open_locked
@@ -193,11 +193,7 @@ def publish(
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
         fsync_tree(folder)
-        if model_digest(folder) != digest:
-            raise errors.DataError(
-                f"the copy of {model} for version {version} is not the model that was validated",
-                "run again; if it fails again, check the disk, and the model with `bitext verify CONFIG`",
-            )
+        checked_copy.check(folder, model, version, digest)
         folder.rename(destination / str(version))
     fsync(destination)
 
