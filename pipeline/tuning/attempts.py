@@ -145,8 +145,9 @@ class Attempts:
             trial.state = TrialState.PRUNED
         else:
             trial.state, trial.error = TrialState.FAILED, result.error
-        if trial.state != TrialState.COMPLETE:
+        if trial.state == TrialState.PRUNED:  # the error of a failed one may name its checkpoint
             attempt.process.discard_training()
+        if trial.state != TrialState.COMPLETE:
             self._close_executions(attempt, State.FAILED, result.error)
         self._record(attempt.execution, trial)
         return result

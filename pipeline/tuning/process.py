@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 
 from bitext.components.artifacts import ModelRun, Selection, Validation
-from bitext.components.shared.errors import DataError
+from bitext.components.shared import errors
+from bitext.components.shared.errors import BitextError, DataError
 from bitext.components.trainer.process import path_of_package
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.layout import Layout
@@ -74,7 +75,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
       steps: the most updates of the training; 0: unknown.
       error: what is wrong; empty: nothing.
       remedy: what to do about it.
-      kind: the name of the class of the error.
+      failure: the error as JSON (`errors.as_json`), if it is one that a person can act on; empty: it is not.
     """
 
     execution: int | None = None
@@ -84,7 +85,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     error: str = ""
     remedy: str = ""
-    kind: str = ""
+    failure: str = ""
+
+    def exception(self) -> BitextError:
+        """Returns the error as an exception of its own class."""
+        known = errors.from_json(self.failure) if self.failure else None
+        return known or BitextError(self.error, self.remedy)
 
 
 REQUEST, ANNOUNCEMENT, RESULT, LIVE = "request.json", "announcement.json", "result.json", "progress.json"
@@ -127,7 +133,7 @@ class Process:
             return msgspec.json.decode((self._folder / RESULT).read_bytes(), type=Result)
         except (OSError, msgspec.MsgspecError):
             hint = "the memory was used up, probably (`dmesg` says so)" if code == -signal.SIGKILL else ""
-            return Result(error=f"its process ended with {_ending(code)}", remedy=hint, kind="Killed")
+            return Result(error=f"its process ended with {_ending(code)}", remedy=hint)
 
     @property
     def announcement(self) -> Announcement | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bitext.components.shared.errors import INTERRUPTED, BitextError
+from bitext.components.shared.errors import INTERRUPTED, BitextError, as_json
 from bitext.components.shared.files import atomic_writer
 from bitext.components.shared.parallel import share_cores
 from bitext.pipeline.interruptions import Interruptions
@@ -152,9 +152,8 @@ def _failure(error: Exception, request: Request) -> Result:
     with logging_to(Path(request.log)):
         log.error("%s has failed", request.trial or "the preparation", exc_info=error)
     if isinstance(error, BitextError):
-        return Result(error=str(error), remedy=error.remedy, kind=type(error).__name__)
-    kind = type(error).__name__
-    return Result(error=f"{kind}: {error}", remedy="the traceback is in the log", kind=kind)
+        return Result(error=str(error), remedy=error.remedy, failure=as_json(error))
+    return Result(error=f"{type(error).__name__}: {error}", remedy=f"the traceback is in {request.log}")
 
 
 def _write(path: Path, value: msgspec.Struct) -> None:

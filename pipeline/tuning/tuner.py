@@ -12,7 +12,7 @@ from pathlib import Path
 from bitext.components.artifacts import Trial, TrialState
 from bitext.components.artifacts.tuning import Settings
 from bitext.components.shared import errors
-from bitext.components.shared.errors import BitextError, ConfigError, EnvironmentFault
+from bitext.components.shared.errors import ConfigError, EnvironmentFault
 from bitext.components.shared.progress import Progress
 from bitext.pipeline.graph import create_pipeline
 from bitext.pipeline.layout import Layout
@@ -149,7 +149,7 @@ class Tuner:
             raise
         result = process.result()
         if result.error:
-            raise _error(result)
+            raise result.exception()
         history = self._store.executions()
         executions = executions_of_run(history, self._run.run_id)
         self.tuning = identity.id_of(
@@ -238,15 +238,15 @@ class Tuner:
         """
         self._terminal.say_of_run(table.line(trial, self._space))
         if trial.state == TrialState.FAILED:
-            error, log = _error(result), attempts.log_file(trial)
+            error, log = result.exception(), attempts.log_file(trial)
             failed = [t for t in self.trials.values() if t.state == TrialState.FAILED]
             if isinstance(error, _FATAL):
                 raise error
             if len(failed) >= MAX_FAILURES and best_of(self.trials.values()) is None:
-                raise type(error)(
-                    f"{len(failed)} trials have failed and none is complete; the last one: {error}",
-                    f"{error.remedy}; its log is {log}" if error.remedy else f"see {log}",
-                )
+                message = f"{len(failed)} trials have failed and none is complete; the last one: {error}"
+                error.args = (message,)
+                error.remedy = f"{error.remedy}; its log is {log}" if error.remedy else f"see {log}"
+                raise error
         if trial is best_of(self.trials.values()):
             with contextlib.suppress(ConfigError):  # a person has edited it: the end of the run says so
                 best.check_output(self._output)
@@ -276,11 +276,3 @@ class Tuner:
             f"no trial is complete: {self._why_over or 'none was started'}",
             "repeat the command with a larger --budget: it continues",
         )
-
-
-def _error(result: Result) -> BitextError:
-    """Returns the error of a process."""
-    kind = getattr(errors, result.kind, None)
-    if isinstance(kind, type) and issubclass(kind, BitextError):
-        return kind(result.error, result.remedy)
-    return BitextError(result.error, result.remedy)

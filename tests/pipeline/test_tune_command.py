@@ -69,3 +69,14 @@ def test_a_bad_space_names_its_line(working_folder: Path, capsys: pytest.Capture
     shown = capsys.readouterr().err
     assert "space.yaml:2: unknown key trainer.stepz" in shown
     assert "did you mean trainer.steps?" in shown
+
+
+def test_missing_data_ends_it_before_any_trial(
+    working_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (working_folder / "rows.txt").unlink()
+    assert cli.main(["tune", "toy.yaml", "--space", "space.yaml", "--trials", "1"]) == 3
+    shown = capsys.readouterr().err
+    assert "rows.txt: there is no such file" in shown
+    assert "log: runs/toy/logs/" in shown
+    assert "trial" not in shown

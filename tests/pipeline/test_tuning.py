@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bitext.components import artifacts
 from bitext.components.artifacts import Selection, Trial, TrialState, Validation
-from bitext.components.shared.errors import ConfigError, EnvironmentFault, TrainingError
+from bitext.components.shared.errors import ConfigError, EnvironmentFault, TrainingError, as_json
 from bitext.pipeline import housekeeping
 from bitext.pipeline.layout import Layout
 from bitext.pipeline.opening import open_store
@@ -80,7 +80,7 @@ class FakeProcess:
         if isinstance(self._curve, Result):
             return self._curve
         if self._is_stopped:
-            return Result(error="interrupted", kind="Killed")
+            return Result(error="interrupted")
         validations, steps = self.training()
         return Result(execution=self._publish(), validations=validations, steps=steps)
 
@@ -210,7 +210,8 @@ def test_hopeless_trials_are_stopped_and_recorded() -> None:
 
 
 def test_a_failing_trial_fails_alone_and_three_end_the_tuning() -> None:
-    failure = Result(error="training has diverged", remedy="lower it", kind="TrainingError")
+    diverged = TrainingError("training has diverged", "lower it")
+    failure = Result(error=str(diverged), remedy=diverged.remedy, failure=as_json(diverged))
     FakeProcess.curve = lambda rate: failure if rate > 0.005 else [rate, 2 * rate, 3 * rate, 4 * rate]
     outcome = tune()
     assert [t.error for t in outcome.trials if t.state == TrialState.FAILED] == ["training has diverged"]
@@ -223,7 +224,8 @@ def test_a_failing_trial_fails_alone_and_three_end_the_tuning() -> None:
 
 
 def test_a_full_disk_ends_the_tuning() -> None:
-    FakeProcess.curve = lambda rate: Result(error="disk full", remedy="free space", kind="EnvironmentFault")
+    full = as_json(EnvironmentFault("disk full", "free space"))
+    FakeProcess.curve = lambda rate: Result(error="disk full", remedy="free space", failure=full)
     with pytest.raises(EnvironmentFault, match="disk full"):
         tune()
 
