@@ -31,6 +31,8 @@ from bitext.pipeline.tuning import trials
 
 SHOWN_RUNS = 10
 """The most runs shown."""
+_NAME_WIDTH = 18
+"""The least width of the names of nodes."""
 SHOWN_CHARACTERS = 200
 """The most characters shown of an error or a reason."""
 
@@ -169,10 +171,11 @@ def _plain(status: dict[str, Any]) -> str:
         lines.append(f"{run['id']}  {run['state']}  {run['started']}{took}{_verdict(run)}")
         if spans := run["spans"]:
             lines.append(f"    {count_parts(spans)}: {list_parts(spans)}")
+        width = max([_NAME_WIDTH, *(len(name) + 1 for name in run["nodes"])])
         for name, node in run["nodes"].items():
             seconds = "" if node["seconds"] is None else duration(node["seconds"])
             state = "cached" if node["cached"] else f"{node['state'].lower():<10}{seconds:>12}"
-            lines.append(f"    {name:<17} {state}")
+            lines.append(f"    {name:<{width}}{state}")
         for text in status_table.texts(run):
             lines += textwrap.wrap(
                 text, SHOWN_CHARACTERS, initial_indent="    ", max_lines=1, placeholder=" ..."
