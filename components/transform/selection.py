@@ -56,6 +56,12 @@ class Selection:
         origins = {origin.corpus: origin for origin in PairOrigin}
         return {origins[name].pairs_property: n for name, n in self.pairs.items() if name in origins}
 
+    def synthetic_lines(self) -> Iterator[str]:
+        """Yields the number of synthetic pairs of each kind."""
+        names = {origin.corpus for origin in PairOrigin}
+        for name in (name for name in self.uses if name in names):
+            yield f"{name}: {self.pairs[name]:,} training pair{'s' * (self.pairs[name] != 1)}"
+
     def lines(self) -> Iterator[str]:
         """Yields of each corpus how many pairs are left out, why, and what its weight does."""
         for name, use in self.uses.items():
@@ -201,7 +207,7 @@ def choose(
         rejects.write_rows([])
         rejects.write_summary(Summary(rows=0, accepted=0))
         return None
-    for line in selection.lines():
+    for line in (*selection.lines(), *selection.synthetic_lines()):
         say(line)
     rejects.write_rows(rejected(selection, examples))
     left_out = {name: dict(reasons) for name, reasons in selection.left_out.items()}

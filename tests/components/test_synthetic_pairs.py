@@ -225,4 +225,5 @@ def test_the_students_vocabulary_is_learned_from_no_translation(tmp_path: Path) 
     assert run.output.properties["synthetic_forward"] == 1
     assert run.output.properties["synthetic_monolingual_target"] == 1
     assert "synthetic/forward: 1 training pair left out: exact duplicate 1" in run.messages
+    assert "synthetic/forward: 1 training pair" in run.messages
     assert "synthetic/monolingual_target: 1 training pair left out: held out elsewhere 1" in run.messages
