@@ -19,7 +19,7 @@ class Segmenter:
     """Tokenizes batches again by BPE-dropout.
 
     Attributes:
-      source, target: the tokenization of each side.
+      source, target: the tokenization of each side; the same object if they share a vocabulary.
       source_limit, target_limit: the most ids of a row; one that would have more keeps its tokenization.
       keeps_served: whether a batch keeps the source as it is tokenized in serving, too.
     """
@@ -55,12 +55,16 @@ class Segmenter:
           target: int32[B, T].
           seed: int32[2], the seed of the draws.
         """
-        source_seed, target_seed = (tf.random.experimental.stateless_fold_in(seed, side) for side in (0, 1))
-        drawn = (
-            self.source(source, source_seed, self.source_limit),
-            self.target(target, target_seed, self.target_limit),
-        )
-        return (*drawn, source) if self.keeps_served else drawn
+        limits = self.source_limit, self.target_limit
+        if self.source is self.target:
+            drawn = self.source((source, target), seed, limits)
+        else:
+            seeds = [tf.random.experimental.stateless_fold_in(seed, side) for side in (0, 1)]
+            drawn = [
+                *self.source([source], seeds[0], limits[:1]),
+                *self.target([target], seeds[1], limits[1:]),
+            ]
+        return (*drawn, source) if self.keeps_served else tuple(drawn)
 
 
 def _check(side: str, text: TextProcessor) -> None:
