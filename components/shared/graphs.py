@@ -12,3 +12,5 @@ graph_function = functools.partial(tf.function, autograph=False)
 AutoGraph converts Python's `if` and `while` on tensors. Here are none, and looking for them takes half of the
 time of an export. A Python `if` on a tensor is an error.
 """
+without_autograph = tf.autograph.experimental.do_not_convert
+"""The same for a function that `tf.data` traces."""

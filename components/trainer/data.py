@@ -18,6 +18,7 @@ import tensorflow as tf
 from bitext.components.artifacts import Bucket, TransformedExamples
 from bitext.components.shared.damaged_examples import reporting_damaged_examples
 from bitext.components.shared.errors import DataError
+from bitext.components.shared.graphs import without_autograph
 from bitext.components.trainer.segmentation import Segmenter
 
 SPLIT = "train"
@@ -116,10 +117,12 @@ class Batches:
             stop_on_empty_dataset=False,
         )
         skip = tf.cast(skip, tf.int64)
-        if (segmenter := self.segmenter) is None:
+        segmenter = self.segmenter
+        if segmenter is None:
             return batches.skip(skip).map(self._parse_rows)
         of_epoch = tf.stack([tf.constant(self.seed), tf.cast(epoch, tf.int32)])
 
+        @without_autograph
         def tokenized_again(number: tf.Tensor, records: tf.Tensor) -> Batch:
             of_batch = tf.random.experimental.stateless_fold_in(of_epoch, number)
             return segmenter(*self._parse_rows(records), of_batch)
@@ -144,7 +147,7 @@ class Batches:
         skips = tf.data.Dataset.from_tensors(np.int64(skip)).concatenate(
             tf.data.Dataset.from_tensors(np.int64(0)).repeat()
         )
-        dataset = tf.data.Dataset.zip((epochs, skips)).flat_map(self.epoch)
+        dataset = tf.data.Dataset.zip((epochs, skips)).flat_map(without_autograph(self.epoch))
         return iter(dataset.prefetch(PREFETCHED_BATCHES))
 
     def read_ahead(self, batch_count: int) -> Generator[Batch, None, None]:
