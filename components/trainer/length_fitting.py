@@ -61,7 +61,7 @@ class Fit:
         side = "longer" if self.length_penalty == LOWEST else "shorter"
         return (
             f"length_penalty auto: with any penalty from {LOWEST:g} to {HIGHEST:g}, translations are {side} "
-            "than the training targets; the eval split may differ from the training data"
+            "than the training targets: the model is trained too little, or the eval split differs"
         )
 
 
