@@ -37,7 +37,7 @@ class MonolingualFiles(Parameters, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
       files: paths or globs of text files with one sentence a line, local or remote; those ending in .gz,
         .bz2, .xz or .zst are decompressed.
-      encoding: encoding of the files, as `example_gen.encoding`.
+      encoding: how the text is encoded, as `example_gen.encoding`.
       max_sentences: the most sentences that are translated. They are chosen by a hash, and are the same in
         every run; null: all.
       weight: how often each synthetic pair is seen, relative to 1.

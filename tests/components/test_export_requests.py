@@ -369,11 +369,10 @@ def test_blank_text_has_an_empty_translation(export: Export, text: bytes) -> Non
 class TestTools:
     """The project's own programs divide their work into requests that the model takes."""
 
-    @pytest.fixture
-    def narrow(self, tmp_path: Path) -> Path:
-        return Export(
-            tmp_path, limits=ServingLimits(batch_size=2, text_bytes=20, hypotheses=7, tokens=30)
-        ).path
+    @pytest.fixture(scope="class")
+    def narrow(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        limits = ServingLimits(batch_size=2, text_bytes=20, hypotheses=7, tokens=30)
+        return Export(tmp_path_factory.mktemp("narrow"), limits=limits).path
 
     def test_lines_are_divided_and_cut(self, export: Export, narrow: Path) -> None:
         translators = [LineTranslator(path, batch_size=64) for path in (export.path, narrow)]

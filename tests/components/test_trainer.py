@@ -545,9 +545,9 @@ class TestTrainingOptions:
         seeds = []
 
         class SeedRecorder(Training):
-            def _replica(self, source, target, dropout):
+            def _replica(self, source, target, served, dropout):
                 seeds.append(dropout.next_seed())
-                return super()._replica(source, target, dropout)
+                return super()._replica(source, target, served, dropout)
 
         parameters = changed(PARAMETERS, replicas=3, accumulate=2)
         network = initialize(parameters.model, VOCABULARY, VOCABULARY, seed=parameters.seed)

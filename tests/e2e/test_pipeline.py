@@ -74,9 +74,9 @@ def test_status_has_the_documented_fields(finished: Finished) -> None:
     first = report["runs"][-1]
     assert set(first) == {
         *("id", "state", "started", "seconds", "spans", "nodes", "scores", "bleu", "bleu_signature"),
-        *("trivial", "problem", "blessed", "forced", "reasons", "error", "progress"),
+        *("trivial", "problem", "blessed", "forced", "reasons", "error", "progress", "tuning"),
     }
-    assert (first["progress"], first["problem"], first["forced"]) == (None, None, None)
+    assert [first[name] for name in ("progress", "problem", "forced", "tuning")] == [None] * 4
     assert set(first["scores"]) == {"bleu", "chrf", "chrfpp", "ter"}
     assert (first["state"], first["blessed"], first["reasons"], first["error"]) == (
         "COMPLETE",

@@ -55,7 +55,14 @@ def test_translate(export, tmp_path):
     assert printed.splitlines() == lines_of(export("serving_default", text=lines))
 
 
-@pytest.mark.parametrize("search", [{}, {"coverage_penalty": 0.3, "min_length": 4}, {"max_length_factor": 1}])
+@pytest.mark.parametrize(
+    "search",
+    [
+        {},
+        {"coverage_penalty": 0.3, "min_length": 4},
+        pytest.param({"max_length_factor": 1}, marks=pytest.mark.slow),
+    ],
+)
 def test_beam_search_finds_what_translate_nbest_finds(export, tmp_path, search):
     if search:
         settings = msgspec.structs.replace(SEARCH, **search)

@@ -68,6 +68,7 @@ class TestEngine:
         assert Engine.of("FlinkRunner", ["--flink_master=host:8081"]).name == "FlinkRunner at host:8081"
         assert Engine.of("DataflowRunner", ["--region=europe-west1"]).name == "DataflowRunner"
 
+    @pytest.mark.slow  # it waits for a minute
     def test_a_job_server_that_does_not_answer_is_named_and_the_wait_is_announced(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
