@@ -176,8 +176,9 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
         same operations as on a CPU. It has no effect without a GPU.
       subword_dropout: BPE-dropout (Provilkov et al. 2020): each time a training pair is read, it is tokenized
         again, and at each step of byte-pair encoding a possible merge is left out with this probability; 0.1
-        cuts one word in six differently. 0: as in serving. It needs byte-pair encoding. Sentences get longer,
-        and with them the updates: at 0.1 by 18 %. `transform.subword_samples` should then be 1.
+        cuts one word in six differently. 0: as in serving. It needs byte-pair encoding. Sentences get longer
+        and more unequal, so that an update takes up to 1.5 times as long. `transform.subword_samples` must be
+        1.
       label_smoothing: share of the target probability that is spread evenly over the vocabulary.
       consistency: weight of the cross entropy with the predictions of the averaged weights, which read the
         same pair without dropout and, with `subword_dropout`, the source as it is tokenized in serving (mean
