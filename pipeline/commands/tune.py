@@ -196,6 +196,8 @@ def _command(options: argparse.Namespace) -> list[str]:
     words += ["--space", str(options.space)]
     words += ["--budget", f"{options.budget:g}s"] if options.budget is not None else []
     words += ["--trials", str(options.trials)] if options.trials is not None else []
+    words += ["--output", str(options.output)] if options.output is not None else []
+    words += ["--prune-after", f"{options.prune_after:g}"]
     return [*words, "--parallel", str(options.parallel), "--seed", str(options.seed)]
 
 
