@@ -36,11 +36,8 @@ SHORTEST_TARGET = 3
 """The smallest `target_max_length`."""
 
 
-def corpus_uses(config: PipelineConfig) -> tuple[CorpusUse, ...]:
+def corpus_uses(section: Augmentation) -> tuple[CorpusUse, ...]:
     """How the student's Transform uses the synthetic pairs."""
-    section = config.augmentation
-    if section is None:
-        return ()
     return tuple(
         CorpusUse(origin.corpus, section.weight_of(origin), section.tag_of(origin))
         for origin in section.origins

@@ -95,7 +95,7 @@ def _student_parameters(config: PipelineConfig) -> WeightedParameters:
         return parameters
     return msgspec.structs.replace(
         parameters,
-        corpora=(*parameters.corpora, *augmentation.corpus_uses(config)),
+        corpora=(*parameters.corpora, *augmentation.corpus_uses(config.augmentation)),
         sampling_seed=config.example_gen.sampling_seed,
     )
 

@@ -71,6 +71,11 @@ class Examples(Artifact):
     FILES: ClassVar[tuple[str, ...]] = ("data_tfrecord-",)
     NODE = "ExampleGen"
 
+    @property
+    def corpus(self) -> str:
+        """The name of their corpus; empty: it has none."""
+        return str(self.properties.get(CORPUS_PROPERTY, ""))
+
     def shard(self, split: str, number: int = 0, shards: int = 1) -> Path:
         """Returns the TFRecord file of one shard of a split."""
         return self.split(split) / f"data_tfrecord-{number:05d}-of-{shards:05d}.gz"

@@ -185,6 +185,15 @@ class ModelRun(Artifact):
         """
         return self.read_json_lines(self.history_file, Validation)
 
+    def history_so_far(self) -> list[Validation]:
+        """Reads the validations of a training that may be writing them, without an incomplete last line.
+
+        Raises:
+          OSError: there is none yet.
+          msgspec.MsgspecError: the file is damaged.
+        """
+        return [msgspec.json.decode(line, type=Validation) for line in _complete_lines(self.history_file)]
+
     def best_validation(self) -> Validation:
         """Returns the validation that the Trainer takes for the best.
 
@@ -260,8 +269,7 @@ class ModelRun(Artifact):
         kinds: tuple[type[Record], ...] = (Validation, Progress, ValidationSamples)
         for kind in kinds:
             path = self._file_of(kind)
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            complete = [line for line in lines if line.endswith(b"\n")]
+            complete = _complete_lines(path) if path.exists() else []
             with self.reporting_damage(path):
                 kept = [line for line in complete if msgspec.json.decode(line, type=kind).step <= step]
             path.write_bytes(b"".join(kept))
@@ -299,3 +307,8 @@ class ModelRun(Artifact):
             ValidationSamples: self._samples_file,
         }
         return files[kind]
+
+
+def _complete_lines(path: Path) -> list[bytes]:
+    """Returns the lines of a file with their ends, without a last one that was not written to its end."""
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

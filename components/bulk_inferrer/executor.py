@@ -24,7 +24,7 @@ from bitext.components.artifacts import CORPUS_PROPERTY, ORIGIN_PROPERTY, TRAIN_
 from bitext.components.bulk_inferrer import Parameters
 from bitext.components.component import Context
 from bitext.components.shared import storage, tfrecord
-from bitext.components.shared.display import isolate
+from bitext.components.shared.display import excerpt
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.files import atomic_writer, write_json
 from bitext.components.shared.strings import blank_rows, with_tag, without_tag
@@ -36,7 +36,7 @@ from bitext.components.translation.sentences import Splitting
 
 TOO_LONG, EMPTY = "too long for the teacher", "empty translation"
 LENGTH_RATIO, HELD_OUT = "length ratio", "held-out source"
-SHOWN_PAIRS, SHOWN_CHARACTERS = 3, 100
+SHOWN_PAIRS = 3
 Mask = npt.NDArray[np.bool_]
 
 
@@ -176,7 +176,7 @@ class _Checks:
         self._parameters = parameters
         hashes, counts = [np.zeros(0, np.uint64)], Counter[str]()
         for part in held_out:
-            tag = parameters.tags.get(str(part.properties.get(CORPUS_PROPERTY, "")), "")
+            tag = parameters.tags.get(part.corpus, "")
             for source, target in _pairs(part, ("eval", "test")):
                 plain = without_tag(source, tag)
                 hashes.append(source_hashes(plain))
@@ -239,7 +239,7 @@ def _write_pairs(
     origin, files = parameters.origin, _files(examples)
     with translations.open("rb") as lines:
         for number, (part, file) in enumerate(files):
-            tag = parameters.tags.get(str(part.properties.get(CORPUS_PROPERTY, "")), "")
+            tag = parameters.tags.get(part.corpus, "")
             with tfrecord.example_writer(output.shard(TRAIN_SPLIT, number, len(files))) as write:
                 for batch in tfrecord.read_record_batches(file):
                     given = tfrecord.string_column(batch, origin.given_side, file)
@@ -277,7 +277,5 @@ def _show(columns: dict[str, pa.Array], context: Context) -> None:
     """Prints the first pairs, so that a person sees what the teacher makes."""
     sides = (columns[side].slice(0, SHOWN_PAIRS).to_pylist() for side in ("source", "target"))
     for source, target in zip(*sides, strict=True):
-        for indent, text in (("  ", source), ("      ", target)):
-            context.say(
-                indent + isolate(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} ...")
-            )
+        context.say(f"  {excerpt(source)}")
+        context.say(f"      {excerpt(target)}")

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bitext.components import artifacts
-from bitext.components.artifacts import CORPUS_PROPERTY, TRAIN_SPLIT
+from bitext.components.artifacts import TRAIN_SPLIT
 from bitext.components.component import Context
 from bitext.components.example_gen import MonolingualParameters, PartParameters, preview
 from bitext.components.example_gen.cleaning import REASONS as CLEANING_REASONS
@@ -29,7 +29,7 @@ from bitext.components.example_gen.filters import REASONS, filter_rows
 from bitext.components.example_gen.formats import base, content
 from bitext.components.example_gen.rows import Rows
 from bitext.components.shared import directions, reading, tfrecord
-from bitext.components.shared.display import isolate, path_text, quoted, shell_path
+from bitext.components.shared.display import EXCERPT_CHARACTERS, excerpt, path_text, quoted, shell_path
 from bitext.components.shared.errors import BitextError, DataError
 from bitext.components.shared.hash_counts import HashCounts
 from bitext.components.shared.language_identification import count_languages
@@ -39,7 +39,6 @@ from bitext.components.text.hashing import Hashes, mixed, source_hashes
 SHARD_ROWS = 1_000_000
 SHOWN = 3
 """Sentences that are shown, and rejected lines of which an error shows the text."""
-_SHOWN_CHARACTERS = 100
 _SEED = 1
 """Chooses the sentences, if there are more than `max_sentences`."""
 BLANK, DUPLICATE, IN_BITEXT, HELD_OUT = "blank", "duplicate", "in the bitext", "held out"
@@ -134,7 +133,7 @@ class _Known:
         """Reads the hashes of the bitext."""
         held_out, trained = ([np.zeros(0, np.uint64)] for _ in range(2))
         for part in (*bitext, *([] if golden is None else [golden])):
-            tag = parameters.tags.get(str(part.properties.get(CORPUS_PROPERTY, "")), "")
+            tag = parameters.tags.get(part.corpus, "")
             for split in part.splits():
                 for file in part.files(split):
                     for batch in tfrecord.read_record_batches(file):
@@ -194,7 +193,7 @@ class _Reader:
             self.counts[BLANK if reason == "empty_side" else reason] += 1
             if reason not in ("empty_side", *CLEANING_REASONS) and len(self._shown) < SHOWN:
                 what = detail.replace("source: ", "", 1)
-                shown = quoted(rows.text(row)[:_SHOWN_CHARACTERS])
+                shown = quoted(rows.text(row)[:EXCERPT_CHARACTERS])
                 self._shown.append(f"  {path_text(path)}:{numbers[row]}: {reason} ({what}): {shown}")
         usable = filtered.accepted()
         sentences = filtered.source.take(pa.array(usable))
@@ -327,5 +326,4 @@ def _look(
             )
         yield f"warning: {problem}; check augmentation.monolingual.{parameters.side}.files"
     for sentence in sentences.slice(0, SHOWN).to_pylist():
-        is_long = len(sentence) > _SHOWN_CHARACTERS
-        yield "  " + isolate(f"{sentence[:_SHOWN_CHARACTERS]} ..." if is_long else sentence)
+        yield f"  {excerpt(sentence)}"

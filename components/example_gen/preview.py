@@ -12,7 +12,7 @@ from tfx_bsl.coders import example_coder
 
 from bitext.components.artifacts import Examples
 from bitext.components.shared import directions, tfrecord
-from bitext.components.shared.display import isolate
+from bitext.components.shared.display import excerpt
 from bitext.components.shared.language_identification import count_languages
 from bitext.components.shared.spacing import spaced_indices
 from bitext.schemas import scripts
@@ -21,7 +21,6 @@ SAMPLE_ROWS = 2000
 LOOKED_AT = 200_000
 BLOCK_ROWS = 10_000
 SHOWN_PAIRS = 3
-SHOWN_CHARACTERS = 100
 SAME_SHARE = 0.8
 """A side is in a language if at least this share of its decided texts is."""
 LEAST_DECIDED = 20
@@ -58,7 +57,7 @@ def look(examples: Examples, sizes: Mapping[str, int], pairs: int = SHOWN_PAIRS)
     if warning := same_language(*found):
         lines.append(f"warning: {warning}")
     for row in spaced_indices(len(source), pairs).tolist():
-        lines += [f"  {_shown(source[row].as_py())}", f"      {_shown(target[row].as_py())}"]
+        lines += [f"  {excerpt(source[row].as_py())}", f"      {excerpt(target[row].as_py())}"]
     return Preview(lines, (dominant_language(found[0]), dominant_language(found[1])))
 
 
@@ -117,7 +116,3 @@ def same_language(source: Counter[str], target: Counter[str]) -> str:
 def _percent(count: int, total: int) -> str:
     share = 100 * count / total
     return f"{share:.1f} %" if 99 < share < 100 or 0 < share < 1 else f"{share:.0f} %"
-
-
-def _shown(text: str) -> str:
-    return isolate(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} ...")

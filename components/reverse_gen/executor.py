@@ -31,7 +31,7 @@ def run(
       DataError: a file is missing or damaged.
     """
     given = examples.properties
-    tag = parameters.tags.get(str(given.get(CORPUS_PROPERTY, "")), "")
+    tag = parameters.tags.get(examples.corpus, "")
     splits = ("train", "eval")
     total = sum(int(given.get(split, 0)) for split in splits)
     with context.progress("rows", total or None) as progress:

@@ -90,13 +90,20 @@ class Seq2Seq(keras.layers.Layer):
 
     def new_copy(self) -> Seq2Seq:
         """Returns a model of the same architecture with variables of its own, which have the same values."""
-        shared = self.source_embedding is self.target_embedding
-        copy = Seq2Seq(
-            self.settings, self.source_embedding.shape[0], self.target_size, shared, self._make_decoder
-        )
-        for variable, value in zip(copy.trainable_variables, self.trainable_variables, strict=True):
-            variable.assign(tf.convert_to_tensor(value))
+        copy = Seq2Seq(self.settings, *self.sizes, self._make_decoder)
+        copy.take_weights(self)
         return copy
+
+    def take_weights(self, other: Seq2Seq) -> None:
+        """Copies the weights of another model of the same architecture."""
+        for variable, value in zip(self.trainable_variables, other.trainable_variables, strict=True):
+            variable.assign(tf.convert_to_tensor(value))
+
+    @property
+    def sizes(self) -> tuple[int, int, bool]:
+        """The sizes of the source and the target vocabulary, and whether both sides share one embedding."""
+        shared = self.source_embedding is self.target_embedding
+        return int(self.source_embedding.shape[0]), self.target_size, shared
 
     @property
     def cells(self) -> list[Cell]:

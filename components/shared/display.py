@@ -11,6 +11,8 @@ import re
 import shlex
 import unicodedata
 
+EXCERPT_CHARACTERS = 100
+"""The most characters shown of a sentence that is one of several examples."""
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 _DIRECTION_CONTROLS = "\u061c\u200e\u200f\u202a-\u202e\u2066\u2067"
 _NOT_PRINTABLE = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{_DIRECTION_CONTROLS}\ud800-\udfff]")
@@ -62,6 +64,11 @@ def isolate(text: str) -> str:
     if text.isascii() or not any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
         return text
     return f"{_ISOLATE}{text}{_END_OF_ISOLATE}"
+
+
+def excerpt(text: str, most: int = EXCERPT_CHARACTERS) -> str:
+    """Returns an isolated text of which at most `most` characters are shown."""
+    return isolate(text if len(text) <= most else f"{text[:most]} ...")
 
 
 def quoted(text: str) -> str:

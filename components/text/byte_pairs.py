@@ -75,9 +75,9 @@ def merge(
             done, tf.gather(rows, finished)[:, None], tf.gather(words, finished)
         )
         keep = tf.where(active)[:, 0]
-        last = tf.gather(best, keep)
-        position = tf.argmax(tf.equal(tf.gather(possible, keep), last[:, None]), axis=1, output_type=tf.int32)
-        words, joins = _join_one(tf.gather(words, keep), tf.gather(joins, keep), position[:, None], lookup)
+        last, words, joins = (tf.gather(each, keep) for each in (best, words, joins))
+        possible = joins if dropout is None else tf.gather(possible, keep)
+        words, joins = _join_one(words, joins, possible, last, lookup)
         return number + 1, tf.gather(rows, keep), words, joins, last, done
 
     row, matrix = tf.TensorShape([None]), tf.TensorShape([None, None])
@@ -89,21 +89,23 @@ def merge(
 
 
 def _join_one(
-    words: tf.Tensor, joins: tf.Tensor, position: tf.Tensor, lookup: Lookup
+    words: tf.Tensor, joins: tf.Tensor, possible: tf.Tensor, best: tf.Tensor, lookup: Lookup
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Merges one pair in each word.
+    """Merges in each word the leftmost possible pair whose value in the merges file is `best`.
 
     Args:
       words: int32[A, W], -1 after the end.
       joins: int64[A, W], the value of each symbol and its right neighbor; `NO_MERGE` if they do not merge.
-      position: int32[A, 1], the left symbol of the pair.
+      possible: int64[A, W], `joins`, or those of them that are not left out (`Dropout`).
+      best: int64[A], a value in each row of `possible`.
       lookup: see `merge`.
 
     Returns:
       `words` and `joins` after the merge: all symbols right of the pair have moved left by one.
     """
+    position = tf.argmax(tf.equal(possible, best[:, None]), axis=1, output_type=tf.int32)[:, None]
     column = tf.range(tf.shape(words)[1])[None, :]
-    merged = tf.cast(tf.gather(joins, position, batch_dims=1)[:, 0] % KEY_FACTOR, tf.int32)
+    merged = tf.cast(best % KEY_FACTOR, tf.int32)
     words = tf.where(column <= position, words, tf.pad(words[:, 1:], [[0, 0], [0, 1]], constant_values=-1))
     words = tf.where(tf.equal(column, position), merged[:, None], words)
     joins = tf.where(

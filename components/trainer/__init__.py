@@ -263,6 +263,11 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             raise ValueError("steps is auto: the number follows from the training data")
         return self.steps
 
+    def averages_weights_at(self, step: int) -> bool:
+        """Whether the weights at the validation after `step` updates are part of the exported mean."""
+        share = self.validation.average_from
+        return bool(share) and step >= share * self.step_count
+
 
 class Trainer(Component[Parameters]):
     """Trains and exports the model."""

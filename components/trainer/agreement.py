@@ -47,15 +47,12 @@ def network_of_chief(distribution: Distribution, parameters: Parameters, network
       parameters: the parameters in effect.
       network: the network of the chief, with its initial weights; None: this is no chief.
     """
-    numbers: list[int] = []
-    if network is not None:
-        shared = network.source_embedding is network.target_embedding
-        numbers = [int(network.source_embedding.shape[0]), network.target_size, shared]
+    numbers: list[int] = [] if network is None else list(network.sizes)
     source_size, target_size, shared, _ = distribution.exchange(numbers)[0].tolist()
     with distribution.scope():
         trained = Seq2Seq(parameters.model, source_size, target_size, bool(shared))
     if network is not None:
-        copy_weights(network, trained)
+        trained.take_weights(network)
     return trained
 
 
@@ -82,9 +79,3 @@ def frozen_rows_of_chief(
             distribution.broadcast([sent])
             rows[embedding.path] = sent.numpy() > 0
     return rows
-
-
-def copy_weights(source: Seq2Seq, target: Seq2Seq) -> None:
-    """Copies the weights of a network to another one of the same architecture."""
-    for variable, copied in zip(target.trainable_variables, source.trainable_variables, strict=True):
-        variable.assign(tf.convert_to_tensor(copied))

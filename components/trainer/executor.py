@@ -120,7 +120,7 @@ def _train(
     frozen = agreement.frozen_rows_of_chief(distribution, parameters, trained, frozen)
 
     def validate_copy() -> ValidationScores:
-        agreement.copy_weights(trained, network)
+        network.take_weights(trained)
         return validate()
 
     Training(
@@ -133,7 +133,7 @@ def _train(
         frozen=frozen,
         distribution=distribution,
     ).run()
-    agreement.copy_weights(trained, network)
+    network.take_weights(trained)
 
 
 def _make_deterministic(seed: int) -> None:

@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from bitext.components.seq2seq.export.saved_model import TEXT, Translator
-from bitext.components.seq2seq.model import count_tokens
 from bitext.components.shared import progress
 from bitext.components.shared.graphs import graph_function
 from bitext.components.shared.parallel import parallel_map
 from bitext.components.text import FIRST_BYTE_ID, SPECIALS, UNK_ID
 from bitext.components.text.processor import TextPair, TextProcessor
 from bitext.components.trainer.data import Batches
+from bitext.components.trainer.validation import batches_by_length
 
 PAIRS = 100_000
 """Training pairs whose lengths are counted: the first that a training reads."""
@@ -27,8 +27,6 @@ LOWEST, HIGHEST = 0.0, 2.0
 """The range of penalties that are tried."""
 HALVINGS = 6
 """How often the range is halved: the penalty is within 0.02 of the one that is searched for."""
-BATCH = 100
-"""Sentences that are translated at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +74,7 @@ def fit_length_penalty(translator: Translator, sources: Sequence[str], training_
       training_ratio: see `Fit`.
     """
     texts = tf.constant(list(sources))
-    tokens = count_tokens(translator.source_tokens(texts)).numpy()
-    order = np.argsort(tokens, kind="stable")
-    batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    batches = batches_by_length(translator, texts)
     source_lengths, target_lengths = (piece_lengths(text) for text in (translator.source, translator.target))
     search = translator.search
 

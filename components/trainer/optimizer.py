@@ -65,7 +65,7 @@ class Optimizer(tf.Module):
           parameters: the parameters in effect.
           variables: the weights.
           frozen: for each variable, whether each of its rows stays as it is, bool[V]; None: no row does.
-          average: the variables of another model, which hold the average of the weights; none: new ones.
+          average: the variables of a copy of the model, which will hold the average; none: new ones.
         """
         super().__init__(name="optimizer")
         self.parameters = parameters
@@ -83,8 +83,6 @@ class Optimizer(tf.Module):
         snapshots = parameters.optimizer.average_checkpoints
         is_averaged = parameters.optimizer.average_decay or snapshots
         self.average = list(average) or [tf.Variable(v, trainable=False) for v in variables if is_averaged]
-        for given, variable in zip(average, variables, strict=False):
-            given.assign(variable)
         self.snapshots = [[tf.Variable(v, trainable=False) for v in variables] for _ in range(snapshots)]
 
     @property

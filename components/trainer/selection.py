@@ -78,8 +78,6 @@ def select(
 
 def _averaged_steps(parameters: Parameters, model_run: ModelRun) -> tuple[int, int, int]:
     """Returns the updates of the first and the last validation that are exported, and their number."""
-    start = parameters.validation.average_from * parameters.step_count
-    late = [validation.step for validation in model_run.history() if validation.step >= start]
-    if not (start and late):
-        late = [model_run.best_validation().step]
+    steps = [validation.step for validation in model_run.history()]
+    late = list(filter(parameters.averages_weights_at, steps)) or [model_run.best_validation().step]
     return late[0], late[-1], len(late)

@@ -224,7 +224,6 @@ class Training(Updates):
 
     def _validate(self, step: int, shown: ShownProgress) -> None:
         """Scores the averaged weights, saves the best weights, and decides whether to stop."""
-        p = self.parameters
         self.optimizer.snapshot()
         self.optimizer.swap()
         scores = self.validate()
@@ -234,7 +233,7 @@ class Training(Updates):
             self._save_best(scores)
         else:
             self._count_failure(step)
-        if self.progress.late_weights and step >= p.validation.average_from * p.step_count:
+        if self.parameters.averages_weights_at(step):
             self.progress.add_late_weights(self.variables)
         self.optimizer.swap()
         self._report(step, scores, is_better)

@@ -72,8 +72,7 @@ def validation_function(
     options = parameters.validation
     length_penalty = translator.search.alpha if options.beam_size > 1 else 0.0
     sources = tf.constant([s.source for s in held_out])
-    order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
-    batches = [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
+    batches = batches_by_length(translator, sources)
     references = [s.references for s in held_out]
     tokenizer = _tokenizer(options.tokenize or tokenizers.AUTO, references, say)
     streams, lowercase = reference_streams(references), bool(options.lowercase)
@@ -90,7 +89,7 @@ def validation_function(
         return translator.detokenize_hypotheses(text, hypotheses)[:, 0]
 
     def validate() -> ValidationScores:
-        translations = np.empty(len(order), object)
+        translations = np.empty(len(held_out), object)
 
         def texts_of(batch: np.ndarray) -> np.ndarray:
             texts: np.ndarray = translate(tf.gather(sources, batch)).numpy()
@@ -109,6 +108,12 @@ def validation_function(
         )
 
     return validate
+
+
+def batches_by_length(translator: Translator, sources: tf.Tensor) -> list[np.ndarray]:
+    """Returns the indices of sources string[N], the shortest first, at most `VALIDATION_BATCH` in a batch."""
+    order = np.argsort(count_tokens(translator.source_tokens(sources)).numpy(), kind="stable")
+    return [order[i : i + VALIDATION_BATCH] for i in range(0, len(order), VALIDATION_BATCH)]
 
 
 def loss_function(translator: Translator, held_out: list[Sentence]) -> Callable[[], float]:

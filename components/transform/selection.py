@@ -99,7 +99,7 @@ def select(parameters: WeightedParameters, examples: Sequence[Examples]) -> Sele
     uses = {use.name: use for use in parameters.corpora}
     if len(examples) == 1 and all(use.weight == 1.0 for use in uses.values()):
         return None
-    names = [str(part.properties.get("corpus", "")) for part in examples]
+    names = [part.corpus for part in examples]
     selection = Selection({name: uses.get(name, CorpusUse(name, 1.0, "")) for name in names})
     selection.left_out = {name: Counter() for name in selection.uses}
     judge = Judge(selection.uses.values())
@@ -219,7 +219,7 @@ def rejected(selection: Selection, examples: Sequence[Examples]) -> Iterator[Rej
     """Yields the pairs that rules of cleaning leave out. Others that are left out are only counted."""
     counted = (KEPT, HELD_OUT, DUPLICATE)
     for part in examples:
-        use = selection.uses[str(part.properties.get("corpus", ""))]
+        use = selection.uses[part.corpus]
         for path in part.files("train"):
             codes, first = selection.codes[str(path)], 0
             if np.isin(codes, counted).all():

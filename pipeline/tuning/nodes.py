@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 from bitext.components.shared.errors import ConfigError
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.graph import Pipeline, create_pipeline
 from bitext.pipeline.sources import Node, Output, Outputs, Source
-from bitext.pipeline.tuning.dimensions import random_points
 from bitext.pipeline.tuning.space import SECTIONS, Base, Space
 
 TRAINER = "Trainer"
-_DRAWS = 20
-"""Number of random settings that show which nodes the space changes."""
 
 
 def outputs_in(source: Source) -> tuple[Output, ...]:
@@ -63,10 +59,9 @@ def _is_in(key: str, section: str) -> bool:
 
 def _variants(base: Base, space: Space) -> Iterator[PipelineConfig]:
     """Yields the configuration with random settings of the space."""
-    draw = random.Random(0)
-    for _ in range(_DRAWS):
+    for settings in space.samples():
         try:
-            yield base.load(space.settings(random_points(space.dimensions, draw.uniform)))
+            yield base.load(settings)
         except ConfigError:  # settings that exclude each other
             continue
 

@@ -183,9 +183,7 @@ def validations_in(folder: Path) -> tuple[list[Validation], int]:
     """
     record = ModelRun(folder)
     try:
-        lines = record.history_file.read_bytes().splitlines(keepends=True)
-        complete = [line for line in lines if line.endswith(b"\n")]
-        return [msgspec.json.decode(line, type=Validation) for line in complete], record.size().steps
+        return record.history_so_far(), record.size().steps
     except (OSError, DataError, msgspec.MsgspecError):
         return [], 0
 

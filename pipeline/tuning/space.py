@@ -38,8 +38,8 @@ NOT_TUNED = {
     "trainer.warm_start": "the model that a training starts from decides more than its settings",
 }
 """Keys and sections that make no sense in a space, and why."""
-_DRAWS = 20
-"""Random settings among which a value must be allowed with some others."""
+_SAMPLES = 20
+"""Random settings that show what the space allows and which nodes it changes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +93,12 @@ class Space:
         """Returns the values of all keys, those that are fixed or shared included."""
         values = self.fixed | {d.key: d.value(points[d.key]) for d in self.dimensions}
         return values | {key: values[other] for key, other in self.same.items()}
+
+    def samples(self) -> Iterator[Settings]:
+        """Yields some random settings, always the same."""
+        draw = random.Random(0)
+        for _ in range(_SAMPLES):
+            yield self.settings(dimensions.random_points(self.dimensions, draw.uniform))
 
     def points(self, settings: Settings) -> dict[str, float] | None:
         """Returns the point of each dimension; None: the space does not have these settings."""
@@ -264,10 +270,7 @@ class _Check:
                 raise error from None
 
     def _is_allowed_with_others(self, key: str, value: Any) -> bool:
-        draw = random.Random(0)
-        for _ in range(_DRAWS):
-            points = dimensions.random_points(self.space.dimensions, draw.uniform)
-            settings = self.space.settings(points)
+        for settings in self.space.samples():
             if key:
                 settings |= {key: value} | {k: value for k, other in self.space.same.items() if other == key}
             if is_allowed(self.base, settings):
