@@ -15,8 +15,9 @@ from bitext.pipeline.streams import print_output
 
 if TYPE_CHECKING:
     from bitext.pipeline.config import PipelineConfig
-    from bitext.pipeline.tuning.run import Outcome, Request
+    from bitext.pipeline.tuning.run import Outcome
     from bitext.pipeline.tuning.space import Base
+    from bitext.pipeline.tuning.tuner import Request
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(rf"(?:[0-9]+(?:\.[0-9]+)?[{''.join(_UNITS)}])+")
@@ -151,8 +152,7 @@ def _request(options: argparse.Namespace, config: PipelineConfig, base: Base) ->
     """Returns what the options ask for, after all checks that need no run."""
     from bitext.pipeline.tuning import best, search, space
     from bitext.pipeline.tuning.dimensions import product
-    from bitext.pipeline.tuning.run import Request
-    from bitext.pipeline.tuning.tuner import Limits
+    from bitext.pipeline.tuning.tuner import Limits, Request
 
     search.require_optuna()
     found = space.read(options.space, base)

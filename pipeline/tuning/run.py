@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bitext.components.artifacts import Trial, TrialState
 from bitext.components.component import Part
@@ -28,27 +27,8 @@ from bitext.pipeline.terminal import Terminal, logging_to
 from bitext.pipeline.tuning import best
 from bitext.pipeline.tuning.hyper_parameters import keras_tuner_space
 from bitext.pipeline.tuning.nodes import TRAINER
-from bitext.pipeline.tuning.space import Base, Space, value_of
-from bitext.pipeline.tuning.tuner import Limits, Tuner
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a tuning does.
-
-    Attributes:
-      base: the configuration that it starts from.
-      space: what it varies.
-      limits: how far it goes.
-      output: the file for the configuration of the best trial.
-      wait: seconds to wait for another run in the root to end.
-    """
-
-    base: Base
-    space: Space
-    limits: Limits
-    output: Path
-    wait: float = 0.0
+from bitext.pipeline.tuning.space import value_of
+from bitext.pipeline.tuning.tuner import Request, Tuner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +92,7 @@ class TuningRun:
         with recorded(run, pipeline, layout, store, history, terminal.say_of_run):
             terminal.run_started(self._run_id, pipeline.name, layout.published)
             request = self._request
-            tuner = Tuner(
-                request.base, request.space, request.limits, request.output, layout, store, run, use, terminal
-            )
+            tuner = Tuner(request, layout, store, run, use, terminal)
             stopwatch = Stopwatch()
             tuner.search()
             winner = tuner.require_best()

@@ -23,7 +23,8 @@ from bitext.pipeline.store import Store
 from bitext.pipeline.terminal import Terminal, duration
 from bitext.pipeline.tuning import best, identity, nodes, table
 from bitext.pipeline.tuning.attempts import Attempts
-from bitext.pipeline.tuning.process import Process, Request, Result
+from bitext.pipeline.tuning.process import Process, Result
+from bitext.pipeline.tuning.process import Request as ProcessRequest
 from bitext.pipeline.tuning.pruning import is_hopeless
 from bitext.pipeline.tuning.search import Search
 from bitext.pipeline.tuning.session import executions_of_run
@@ -57,14 +58,30 @@ class Limits:
     prune_after: float
 
 
-class Tuner:
-    """A tuning in a pipeline root that is locked.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a tuning does.
 
-    Args:
+    Attributes:
       base: the configuration that it starts from.
       space: what it varies.
       limits: how far it goes.
       output: the file for the configuration of the best trial.
+      wait: seconds to wait for another run in the root to end.
+    """
+
+    base: Base
+    space: Space
+    limits: Limits
+    output: Path
+    wait: float = 0.0
+
+
+class Tuner:
+    """A tuning in a pipeline root that is locked.
+
+    Args:
+      request: what it does.
       layout: the folders of the pipeline root.
       store: the metadata store.
       run: the run.
@@ -78,17 +95,15 @@ class Tuner:
 
     def __init__(
         self,
-        base: Base,
-        space: Space,
-        limits: Limits,
-        output: Path,
+        request: Request,
         layout: Layout,
         store: Store,
         run: Run,
         use: Use,
         terminal: Terminal,
     ):
-        self._base, self._space, self._limits, self._output = base, space, limits, output
+        base, space, limits = request.base, request.space, request.limits
+        self._base, self._space, self._limits, self._output = base, space, limits, request.output
         self._layout, self._store, self._run, self._use = layout, store, run, use
         self._terminal = terminal
         self._config = base.load({})
@@ -130,7 +145,7 @@ class Tuner:
     def _prepare(self) -> None:
         """Executes the nodes before the first one that a trial executes, and finds the earlier trials."""
         folder = self._layout.staging / self._run.run_id / "preparation"
-        request = Request(
+        request = ProcessRequest(
             config=self._config,
             run_id=self._run.run_id,
             nodes=nodes.before_trials(self._pipeline, self._nodes),
