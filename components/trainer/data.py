@@ -19,12 +19,15 @@ from bitext.components.artifacts import Bucket, TransformedExamples
 from bitext.components.shared.damaged_examples import reporting_damaged_examples
 from bitext.components.shared.errors import DataError
 from bitext.components.shared.graphs import without_autograph
+from bitext.components.text import PAD_ID
 from bitext.components.trainer.segmentation import Segmenter
 
 SPLIT = "train"
 SHUFFLE_BUFFER = 20_000
 """Maximum number of examples of one shape that are shuffled at a time."""
 PREFETCHED_BATCHES = 4
+WINDOW = 32
+"""Number of batches that are tokenized again together, and divided into batches of rows of similar length."""
 EPOCH_SEEDS = 100_003
 """Distance between the shuffle seeds of two training seeds; no training has so many epochs."""
 Batch = tuple[tf.Tensor, ...]
@@ -117,17 +120,11 @@ class Batches:
             stop_on_empty_dataset=False,
         )
         skip = tf.cast(skip, tf.int64)
-        segmenter = self.segmenter
-        if segmenter is None:
+        if self.segmenter is None:
             return batches.skip(skip).map(self._parse_rows)
         of_epoch = tf.stack([tf.constant(self.seed), tf.cast(epoch, tf.int32)])
-
-        @without_autograph
-        def tokenized_again(number: tf.Tensor, records: tf.Tensor) -> Batch:
-            of_batch = tf.random.experimental.stateless_fold_in(of_epoch, number)
-            return segmenter(*self._parse_rows(records), of_batch)
-
-        return batches.enumerate().skip(skip).map(tokenized_again)
+        first = skip // WINDOW * WINDOW
+        return _tokenize_again(batches.enumerate().skip(first), self.segmenter, of_epoch).skip(skip - first)
 
     def _parse_rows(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parses the rows of this worker of a batch string[B]. They may be none, with the padded lengths."""
@@ -169,6 +166,65 @@ class Batches:
                     batch = next_batch.result()
                 next_batch = pool.submit(next, batches)
                 yield batch
+
+
+def _tokenize_again(batches: tf.data.Dataset, segmenter: Segmenter, seed: tf.Tensor) -> tf.data.Dataset:
+    """Tokenizes batches again, and divides each window into as many batches of rows of similar length.
+
+    A batch is padded to its longest row, and the rows of a shape differ in length after BPE-dropout.
+
+    Args:
+      batches: the number of each batch in the epoch, int64[], and its serialized examples, string[B].
+      segmenter: tokenizes a batch.
+      seed: int32[2], the seed of the epoch.
+
+    Returns:
+      As many batches as there were, see `Batch`. All batches of a window have about as many target tokens.
+    """
+
+    @without_autograph
+    def tokenized(number: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, Batch]:
+        of_batch = tf.random.experimental.stateless_fold_in(seed, number)
+        return of_batch, segmenter(*_parse(records), of_batch)
+
+    @without_autograph
+    def divided(seeds: tf.Tensor, rows: tuple[tf.RaggedTensor, ...]) -> tf.data.Dataset:
+        count = tf.shape(seeds, tf.int64)[0]
+        sides = [ids.merge_dims(0, 1).to_tensor(PAD_ID) for ids in rows]
+        source, target = (tf.math.count_nonzero(ids, axis=1) for ids in sides[:2])
+        order = tf.argsort(tf.maximum(source, target) * tf.shape(sides[1], tf.int64)[1] + target, stable=True)
+        ends = equal_parts(tf.gather(target, order), count)
+        numbers = tf.random.experimental.stateless_shuffle(tf.range(count), seeds[0])
+
+        def batch(number: tf.Tensor) -> Batch:
+            start = tf.where(number > 0, ends[number - 1], 0)
+            return tuple(_trim(tf.gather(ids, order[start : ends[number]])) for ids in sides)
+
+        return tf.data.Dataset.from_tensor_slices(numbers).map(without_autograph(batch))
+
+    return batches.map(tokenized).ragged_batch(WINDOW).flat_map(divided)
+
+
+def equal_parts(weights: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Divides a row of items into parts of about equal weight. Each part has an item.
+
+    Args:
+      weights: int64[N], positive.
+      count: number of parts, int64[], at most N.
+
+    Returns:
+      The index after the last item of each part, int64[count].
+    """
+    sums, numbers = tf.cumsum(weights), tf.range(count)
+    ends = tf.searchsorted(sums, sums[-1] * (numbers + 1) // count, out_type=tf.int64) + 1
+    # At least one item more than the part before; and enough items are left for the parts after.
+    spare = tf.where(numbers[:, tf.newaxis] >= numbers, ends - numbers, 1)
+    return numbers + tf.minimum(tf.reduce_max(spare, axis=1), tf.size(weights, tf.int64) - count + 1)
+
+
+def _trim(ids: tf.Tensor) -> tf.Tensor:
+    """Removes the columns of ids int32[B, T] that are padding in all rows."""
+    return ids[:, : tf.reduce_max(tf.math.count_nonzero(ids, axis=1))]
 
 
 def _parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -18,7 +18,7 @@ from bitext.components.text import BOS_ID, EOS_ID, PAD_ID, byte_pairs
 from bitext.components.text.bpe_dropout import BpeDropout
 from bitext.components.text.processor import TextPair, TextProcessor
 from bitext.components.trainer import Parameters
-from bitext.components.trainer.data import Batches
+from bitext.components.trainer.data import Batches, equal_parts
 from bitext.components.trainer.segmentation import Segmenter
 from bitext.pipeline import config
 from tests.components import own_vocabulary
@@ -210,6 +210,42 @@ def test_each_pass_cuts_otherwise_and_a_later_start_continues_with_the_same_cuts
         assert rows(take(drawn, step, 2 * count - step)) == rows(from_start[step:])
     other = dataclasses.replace(drawn, seed=4)
     assert sorted(rows(take(other, 0, count))) != first
+
+
+@pytest.mark.parametrize("batch_tokens", [40, 80])
+def test_rows_of_similar_length_form_as_many_batches(drawn, text, batch_tokens):
+    batches = dataclasses.replace(drawn, batch_tokens=batch_tokens)
+    served = dataclasses.replace(batches, segmenter=None)
+    count = batches.per_epoch
+    drawn_batches, served_batches = take(batches, 0, count), take(served, 0, count)
+    assert len(drawn_batches) == count
+    assert texts(text, drawn_batches) == texts(text, served_batches)
+    ranges = []
+    for batch in drawn_batches:
+        assert len(batch[0]) > 0
+        lengths = [tf.math.count_nonzero(ids, axis=1).numpy() for ids in batch]
+        assert [ids.shape[1] for ids in batch] == [max(side) for side in lengths]
+        longer_side = np.maximum(*lengths)
+        ranges.append((min(longer_side), max(longer_side)))
+    # In the order of their lengths, no row of one batch is longer than a row of the next.
+    assert all(one[1] <= following[0] for one, following in itertools.pairwise(sorted(ranges)))
+
+
+def texts(text: TextProcessor, batches: list[tuple[tf.Tensor, ...]]) -> list[bytes]:
+    """The texts of the targets, sorted."""
+    return sorted(line for _, target in batches for line in text.detokenize(target[:, 1:]).numpy().tolist())
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=50), st.data())
+def test_parts_are_about_equal_and_none_is_empty(weights, data):
+    count = data.draw(st.integers(1, len(weights)))
+    ends = equal_parts(tf.constant(weights, tf.int64), tf.constant(count, tf.int64)).numpy().tolist()
+    parts = [weights[start:end] for start, end in itertools.pairwise([0, *ends])]
+    assert list(itertools.chain(*parts)) == weights
+    assert len(parts) == count
+    assert all(parts)
+    share = sum(weights) / count
+    assert all(sum(part) <= share + 2 * max(weights) or len(part) == 1 for part in parts)
 
 
 def test_both_sides_are_cut_independently(drawn):
