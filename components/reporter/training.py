@@ -107,6 +107,12 @@ def _facts(run: ModelRun, curves: _Curves) -> Facts:
         Fact("training time", _minutes(last.minutes)),
         Fact("best update", f"{best.step:,}", f"validation BLEU {best.bleu:.2f}{chrf}"),
     ]
+    if (chosen := curves.selection).length_ratio is not None:
+        note = (
+            f"chosen by length: translations have {chosen.length_ratio:.3f} characters per source character, "
+            f"training targets {chosen.training_length_ratio:.3f}"
+        )
+        facts.append(Fact("length penalty", f"{chosen.length_penalty:.2f}", note))
     if not run.has_progress:
         return Facts(facts=tuple(facts))
     size = run.size()

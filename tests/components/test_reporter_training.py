@@ -15,6 +15,7 @@ from bitext.components.artifacts import (
     ModelRun,
     Progress,
     SampleTranslation,
+    Selection,
     TrainingSize,
     Validation,
     ValidationSamples,
@@ -93,6 +94,20 @@ def test_the_section_of_a_training(tmp_path: Path) -> None:
     )
     assert "; marked: 20 at 300 updates." in drawn["Validation scores"].alternative
     assert len(msgspec.json.decode(msgspec.json.encode(made), type=Section).blocks) == len(made.blocks)
+
+
+def test_a_fitted_length_penalty_and_a_mean_of_weights_are_shown(tmp_path: Path) -> None:
+    run = record(tmp_path / "a")
+    run.write_selection(Selection(200, 400, 3, 20.5, 40.5, 2.0, 1.234, 1.1426, 1.1431))
+    made = section(run)
+    assert made.summary == (
+        "400 updates in 6.7 min; the model is the mean of the weights at 3 validations, updates 200 to 400, "
+        "with validation BLEU 20.50."
+    )
+    assert facts(made)["length penalty"] == (
+        "1.23 chosen by length: translations have 1.143 characters per source character, "
+        "training targets 1.143"
+    )
 
 
 def test_samples_of_the_best_a_middle_and_the_first_validation(tmp_path: Path) -> None:
