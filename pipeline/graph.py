@@ -19,7 +19,8 @@ from bitext.components.reporter import Parameters as ReporterParameters
 from bitext.components.reporter import Reporter
 from bitext.components.schema_gen import SchemaGen
 from bitext.components.statistics_gen import RequestStatistics, StatisticsGen
-from bitext.components.trainer import LAST_BLESSED, Trainer
+from bitext.components.trainer import Trainer
+from bitext.components.trainer.sections import LAST_BLESSED
 from bitext.components.transform import CorpusUse, Transform, WeightedParameters
 from bitext.pipeline import augmentation
 from bitext.pipeline.config import PipelineConfig

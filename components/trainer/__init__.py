@@ -18,18 +18,20 @@ from bitext.components.seq2seq import (
 )
 from bitext.components.shared.corpus_size import AUTO, Auto
 from bitext.components.shared.metrics.tokenizers import LIBRARIES, Tokenizer
-from bitext.components.shared.path_types import LocalPath
-from bitext.components.shared.suggestions import did_you_mean
-from bitext.components.trainer.sections import DistributeParameters, EmbeddingParameters
+from bitext.components.trainer.sections import (
+    LAST_BLESSED,
+    DistributeParameters,
+    EmbeddingParameters,
+    MinimumRiskParameters,
+    NonNegative,
+    PositiveFloat,
+    WarmStartParameters,
+)
 
-NonNegative = Annotated[int, msgspec.Meta(ge=0)]
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0.0)]
 OpenRate = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 SEED_COUNT = 2**31 - 2
 """Number of valid seeds, which start at 1. TensorFlow takes 0 and 2**31 - 1 as "no seed"."""
-LAST_BLESSED = "last_blessed"
-"""Value of `warm_start.model` that selects the model now served."""
 
 
 class OptimizerParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,45 +112,6 @@ class ValidationParameters(component.Parameters, frozen=True, kw_only=True, forb
     average_from: Rate = 0.0
 
 
-class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Starting from the weights of an earlier model.
-
-    Attributes:
-      model: the base model: null, none (training from scratch); `last_blessed`, the model now served
-        (training from scratch if none is served, or if it has another architecture); or the folder of a Model
-        artifact, `runs/<name>/Trainer/model/<id>`. If the vocabulary changed, each token keeps its row of the
-        embeddings. A newer served model alone does not make the Trainer run again.
-      from_scratch_every: with `last_blessed`, one in this many trainings starts from scratch; 0: only the
-        first one.
-      steps: number of updates of a training that starts from the last blessed model, in place of
-        `trainer.steps`. The warm-up is shortened in proportion, and the schedule ends with these updates.
-        null: `trainer.steps`.
-      learning_rate: the highest learning rate of a training that starts from the last blessed model. null: a
-        quarter of `optimizer.learning_rate`, because the full rate undoes much of the earlier training.
-    """
-
-    model: LocalPath | None = None
-    from_scratch_every: NonNegative = 0
-    steps: Positive | None = None
-    learning_rate: PositiveFloat | None = None
-
-    def __post_init__(self) -> None:
-        if self.model == LAST_BLESSED:
-            return
-        if (
-            self.model is not None
-            and "/" not in self.model
-            and (hint := did_you_mean(self.model, [LAST_BLESSED]))
-        ):
-            raise ValueError(
-                f"model must be {LAST_BLESSED}, or the folder of a model (./NAME in the current folder);"
-                f" received {self.model!r}{hint}"
-            )
-        for name in ("from_scratch_every", "steps", "learning_rate"):
-            if getattr(self, name):
-                raise ValueError(f"{name} needs model: {LAST_BLESSED}. Received model: {self.model}")
-
-
 class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of the Trainer.
 
@@ -161,6 +124,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       validation: scores on the eval split during training, and early stopping.
       warm_start: starting from the weights of an earlier model.
       embeddings: pretrained vectors of words.
+      minimum_risk: more updates after the last one, which raise the BLEU of the model's own translations.
       steps: maximum number of updates of the weights. `auto`: as many as read each training pair 80 times
         (below 10,000 pairs), 40 times (below 100,000), 16 times (below 500,000), 12 times (below 5 million)
         or 8 times, but at least 1,000 and twice `schedule.warmup_steps`. The run prints the number.
@@ -177,8 +141,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       subword_dropout: BPE-dropout (Provilkov et al. 2020): each time a training pair is read, it is tokenized
         again, and at each step of byte-pair encoding a possible merge is left out with this probability; 0.1
         cuts one word in six differently. 0: as in serving. It needs byte-pair encoding. Sentences get longer
-        and more unequal, so that an update takes up to 1.5 times as long. `transform.subword_samples` must be
-        1.
+        (by 18 % with 0.1), and so do updates. `transform.subword_samples` must be 1.
       label_smoothing: share of the target probability that is spread evenly over the vocabulary.
       consistency: weight of the cross entropy with the predictions of the averaged weights, which read the
         same pair without dropout and, with `subword_dropout`, the source as it is tokenized in serving (mean
@@ -206,6 +169,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validation: ValidationParameters = ValidationParameters()
     warm_start: WarmStartParameters = WarmStartParameters()
     embeddings: EmbeddingParameters = EmbeddingParameters()
+    minimum_risk: MinimumRiskParameters = MinimumRiskParameters()
     steps: Positive | Auto = AUTO
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
@@ -239,6 +203,12 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             raise ValueError(
                 "subword_dropout needs distribute.workers 1: only the chief has the vocabulary. "
                 f"Received: {self.subword_dropout} and {self.distribute.workers}"
+            )
+        parts = self.distribute.workers * self.distribute.devices
+        if self.minimum_risk.steps and parts > 1:
+            raise ValueError(
+                "minimum_risk needs distribute.workers 1 and distribute.devices 1. "
+                f"Received: {self.distribute.workers} and {self.distribute.devices}"
             )
         limits = self.serving_limits
         for name, key, limit in (

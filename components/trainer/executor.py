@@ -27,6 +27,7 @@ from bitext.components.trainer.attention import attention_function
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.distribution import Distribution, over_devices
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
+from bitext.components.trainer.minimum_risk import train_alone
 from bitext.components.trainer.precision import matmul_precision
 from bitext.components.trainer.recording import Watched
 from bitext.components.trainer.segmentation import Segmenter
@@ -114,7 +115,7 @@ def _train(
     export use the network itself, so that no exported graph has a distributed variable.
     """
     if distribution.strategy is None:
-        Training(network, parameters, batches, validate, context, watched, frozen=frozen).run()
+        train_alone(network, frozen, parameters, batches, validate, context, watched)
         return
     trained = agreement.network_of_chief(distribution, parameters, network)
     frozen = agreement.frozen_rows_of_chief(distribution, parameters, trained, frozen)

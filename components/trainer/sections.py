@@ -1,10 +1,59 @@
-"""Sections of the Trainer's parameters: pretrained vectors, and training by several processes."""
+"""Sections of the Trainer's parameters: its start, what follows it, on how many processes it runs."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from bitext.components import component
-from bitext.components.seq2seq import Positive
+from bitext.components.seq2seq import Positive, Rate
 from bitext.components.shared.path_types import LocalPath
+from bitext.components.shared.suggestions import did_you_mean
+
+NonNegative = Annotated[int, msgspec.Meta(ge=0)]
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0.0)]
+LAST_BLESSED = "last_blessed"
+"""Value of `warm_start.model` that selects the model now served."""
+
+
+class WarmStartParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Starting from the weights of an earlier model.
+
+    Attributes:
+      model: the base model: null, none (training from scratch); `last_blessed`, the model now served
+        (training from scratch if none is served, or if it has another architecture); or the folder of a Model
+        artifact, `runs/<name>/Trainer/model/<id>`. If the vocabulary changed, each token keeps its row of the
+        embeddings. A newer served model alone does not make the Trainer run again.
+      from_scratch_every: with `last_blessed`, one in this many trainings starts from scratch; 0: only the
+        first one.
+      steps: number of updates of a training that starts from the last blessed model, in place of
+        `trainer.steps`. The warm-up is shortened in proportion, and the schedule ends with these updates.
+        null: `trainer.steps`.
+      learning_rate: the highest learning rate of a training that starts from the last blessed model. null: a
+        quarter of `optimizer.learning_rate`, because the full rate undoes much of the earlier training.
+    """
+
+    model: LocalPath | None = None
+    from_scratch_every: NonNegative = 0
+    steps: Positive | None = None
+    learning_rate: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        if self.model == LAST_BLESSED:
+            return
+        if (
+            self.model is not None
+            and "/" not in self.model
+            and (hint := did_you_mean(self.model, [LAST_BLESSED]))
+        ):
+            raise ValueError(
+                f"model must be {LAST_BLESSED}, or the folder of a model (./NAME in the current folder);"
+                f" received {self.model!r}{hint}"
+            )
+        for name in ("from_scratch_every", "steps", "learning_rate"):
+            if getattr(self, name):
+                raise ValueError(f"{name} needs model: {LAST_BLESSED}. Received model: {self.model}")
 
 
 class EmbeddingParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +75,32 @@ class EmbeddingParameters(component.Parameters, frozen=True, kw_only=True, forbi
     def __post_init__(self) -> None:
         if self.freeze and not (self.source or self.target):
             raise ValueError("freeze needs source or target: the file whose rows stay as they are")
+
+
+class MinimumRiskParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Minimum risk training (Shen et al. 2016; Edunov et al. 2018), which follows the last update of `steps`.
+
+    It starts from the weights that would be exported. In each update, beam search translates the sources of a
+    batch, and the expected BLEU of the candidates rises. BLEU is computed on subwords. `steps` may be 1,000,
+    because an update takes about three times as long as an ordinary one of a fourth of the sentences.
+
+    Attributes:
+      steps: number of these updates; 0: none.
+      candidates: number of translations of each source.
+      batch_tokens: maximum number of target positions in a batch, as `trainer.batch_tokens`, but without the
+        candidates.
+      cross_entropy: weight of the cross entropy of the references, in nats, beside the risk, which is between
+        0 and 1 for each token.
+      learning_rate: the highest learning rate, reached after a twentieth of the updates. It falls to 0.
+      average_decay: see `optimizer.average_decay`, of which it takes the place.
+    """
+
+    steps: NonNegative = 0
+    candidates: Annotated[int, msgspec.Meta(ge=2)] = 8
+    batch_tokens: Positive = 500
+    cross_entropy: Annotated[float, msgspec.Meta(ge=0.0)] = 0.02
+    learning_rate: PositiveFloat = 1e-4
+    average_decay: Rate = 0.99
 
 
 class DistributeParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from bitext.components.text.processor import TextPair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.length_fitting import Fit, fit_length_penalty, training_ratio
+from bitext.components.trainer.minimum_risk import risk_parameters
 from bitext.components.trainer.validation import validation_function
 
 DEFAULT_PENALTY = 1.0
@@ -53,7 +54,7 @@ def select(
     Returns:
       The search, with a number for its length penalty; and what is recorded.
     """
-    first, last, count = _averaged_steps(parameters, model_run)
+    first, last, count = exported_steps(parameters, model_run)
     fit = None
     if parameters.search.length_penalty == AUTO and parameters.search.beam_size > 1:
         translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)
@@ -63,7 +64,7 @@ def select(
         if fit.warning:
             say(f"warning: {fit.warning}")
     parameters = with_penalty(parameters, fit)
-    search, best = parameters.search, model_run.best_validation()
+    search, best = parameters.search, next(v for v in model_run.history() if v.step == last)
     bleu, chrf, loss = best.bleu, best.chrf, best.validation_loss
     if count > 1 or fit:
         translator = Translator(network, pair, search, parameters.serving_limits)
@@ -76,8 +77,12 @@ def select(
     return search, Selection(first, last, count, bleu, chrf, loss, search.alpha, *ratios)
 
 
-def _averaged_steps(parameters: Parameters, model_run: ModelRun) -> tuple[int, int, int]:
+def exported_steps(parameters: Parameters, model_run: ModelRun) -> tuple[int, int, int]:
     """Returns the updates of the first and the last validation that are exported, and their number."""
-    steps = [validation.step for validation in model_run.history()]
-    late = list(filter(parameters.averages_weights_at, steps)) or [model_run.best_validation().step]
+    first, last_training = 0, parameters
+    if parameters.minimum_risk.steps:
+        first, last_training = parameters.step_count, risk_parameters(parameters)
+    validations = [each for each in model_run.history() if each.step > first]
+    late = [v.step for v in validations if last_training.averages_weights_at(v.step - first)]
+    late = late or [max(validations, key=lambda validation: validation.quality).step]
     return late[0], late[-1], len(late)

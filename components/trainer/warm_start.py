@@ -19,7 +19,8 @@ from bitext.components.artifacts import Model
 from bitext.components.seq2seq.model import Seq2Seq
 from bitext.components.shared.errors import DataError
 from bitext.components.text.processor import TextPair
-from bitext.components.trainer import LAST_BLESSED, SEED_COUNT, Parameters, WarmStartParameters
+from bitext.components.trainer import SEED_COUNT, Parameters
+from bitext.components.trainer.sections import LAST_BLESSED, WarmStartParameters
 
 TARGET_EMBEDDING, SOURCE_EMBEDDING = "seq2seq/target_embedding", "seq2seq/source_embedding"
 _TOKEN_SIDES = {

@@ -190,7 +190,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         self._check_subwords()
 
     def _check_subwords(self) -> None:
-        """Refuses subword regularization by both components, or of what are no subwords."""
+        """Refuses other tokenizations of references where they do not fit."""
         trainers = {"trainer": self.trainer}
         if self.augmentation is not None:
             trainers["augmentation.teacher"] = self.augmentation.teacher
@@ -203,6 +203,12 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
                 raise ValueError(
                     f"{name}.subword_dropout tokenizes each pair again whenever it is read, so"
                     f" transform.subword_samples must be 1; received {self.transform.subword_samples}"
+                )
+            if trainer.minimum_risk.steps and self.transform.subword_samples > 1:
+                raise ValueError(
+                    f"{name}.minimum_risk compares translations with references as they are tokenized in"
+                    f" serving, so transform.subword_samples must be 1; received"
+                    f" {self.transform.subword_samples}"
                 )
 
     def _check_root(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bitext.components.trainer import LAST_BLESSED
+from bitext.components.trainer.sections import LAST_BLESSED
 from bitext.pipeline.cache_keys import key_parts
 from bitext.pipeline.config import PipelineConfig
 from bitext.pipeline.graph import Pipeline

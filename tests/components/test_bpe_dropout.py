@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,11 +262,21 @@ def test_both_sides_are_cut_independently(drawn):
     ],
 )
 def test_a_configuration_with_two_kinds_of_regularization_is_refused(tmp_path, section, message):
-    path = tmp_path / "c.yaml"
-    extra = ", subword_dropout: 0.1" if "samples" in section else ""
-    path.write_text(
-        f"name: t\nexample_gen: {{files: [a.tsv]}}\ntransform: {{{section}{extra}}}\n"
-        "trainer: {subword_dropout: 0.1}\n"
-    )
     with pytest.raises(ConfigError, match=message):
-        config.load(path)
+        load(tmp_path, section, "subword_dropout: 0.1")
+
+
+def test_a_configuration_of_minimum_risk_with_other_references_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer\.minimum_risk compares .* must be 1; received 2"):
+        load(tmp_path, "subword_samples: 2", "minimum_risk: {steps: 100}")
+
+
+def load(folder: Path, transform: str, trainer: str) -> None:
+    """Loads a configuration with these settings of two components."""
+    path = folder / "c.yaml"
+    extra = ", subword_dropout: 0.1" if "samples" in transform else ""
+    path.write_text(
+        f"name: t\nexample_gen: {{files: [a.tsv]}}\ntransform: {{{transform}{extra}}}\n"
+        f"trainer: {{{trainer}}}\n"
+    )
+    config.load(path)

@@ -306,7 +306,7 @@ PARAMETERS = Parameters(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deterministic():
     """Makes TensorFlow deterministic, for all later tests too."""
     tf.config.experimental.enable_op_determinism()
