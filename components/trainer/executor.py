@@ -81,6 +81,9 @@ def run(
         seed=parameters.seed,
         workers=distribution.workers,
         segmenter=Segmenter.of(pair, parameters, batches.buckets),
+        serving_segmenter=(
+            Segmenter.of_serving(pair, parameters, batches.buckets) if size.examples > size.pairs else None
+        ),
     )
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)

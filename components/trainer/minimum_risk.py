@@ -116,7 +116,7 @@ def train_alone(
     RiskTraining(
         network,
         risk_parameters(parameters),
-        dataclasses.replace(batches, batch_tokens=risk.batch_tokens, segmenter=None),
+        batches.as_served(risk.batch_tokens),
         validate,
         context,
         watched,

@@ -204,12 +204,6 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
                     f"{name}.subword_dropout tokenizes each pair again whenever it is read, so"
                     f" transform.subword_samples must be 1; received {self.transform.subword_samples}"
                 )
-            if trainer.minimum_risk.steps and self.transform.subword_samples > 1:
-                raise ValueError(
-                    f"{name}.minimum_risk compares translations with references as they are tokenized in"
-                    f" serving, so transform.subword_samples must be 1; received"
-                    f" {self.transform.subword_samples}"
-                )
 
     def _check_root(self) -> None:
         """Refuses a remote root without a database, and a `work` that is remote or beside a local root."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from bitext.components.seq2seq.risk import Candidates, expected_risk, find_candi
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.minimum_risk import train_alone
 from bitext.components.trainer.recording import NOTHING_WATCHED
-from bitext.components.trainer.selection import exported_steps
+from bitext.components.trainer.selection import exported_steps, risk_warning
 from bitext.components.trainer.validation import ValidationScores
 from tests.components.test_trainer import (
     PARAMETERS,
@@ -139,6 +140,7 @@ class Attempt:
         *,
         killed_at: int = -1,
         validations_before: int = 0,
+        rise: float = 1.0,
     ):
         self.messages: list[str] = []
         self.weights_seen: list[list[np.ndarray]] = []
@@ -156,7 +158,7 @@ class Attempt:
             if len(self.weights_seen) == killed_at:
                 raise Killed
             self.weights_seen.append(self.weights())
-            return ValidationScores(float(validations_before + len(self.weights_seen)))
+            return ValidationScores(50 + rise * (validations_before + len(self.weights_seen)))
 
         batches = open_batches(split, parameters.seed)
         train_alone(self.model, {}, parameters, batches, validate, context, NOTHING_WATCHED)
@@ -189,6 +191,13 @@ class TestTraining:
         assert ordinary.steps() == [4, 8, 12]
         for one, other in zip(ordinary.weights_seen, unbroken.weights_seen[:3], strict=True):
             assert are_equal(one, other)
+
+    def test_a_lower_validation_bleu_is_a_warning(self, split, unbroken, tmp_path):
+        assert risk_warning(RISK, ModelRun(unbroken.working)) == ""
+        worse = ModelRun(Attempt(split, tmp_path, rise=-1.0).working)
+        expected = r"lowered validation BLEU from 47\.00 to 45\.00; set trainer\.minimum_risk\.learning_rate"
+        assert re.search(expected, risk_warning(RISK, worse))
+        assert risk_warning(PARAMETERS, worse) == ""
 
     @pytest.mark.parametrize("killed_at", [3, 4])
     def test_an_interrupted_training_gives_the_weights_of_an_unbroken_one(
