@@ -116,6 +116,7 @@ def _run(
     totals = summary.summarize(counts, parameters, files)
     rejects.write_summary(totals)
     summary.report(totals, context)
+    summary.warn_of_uncorrected(counts, {split: split for split in SPLITS[1:]}, totals.fixed, context)
     summary.warn_of_files_without_rows(counts, files, context)
     out_of_step.check(counts, totals.rows, parameters.max_out_of_step_share, context)
     summary.check_rejects(totals, rejects, parameters, context)
@@ -263,6 +264,9 @@ class _Filter(beam.DoFn):
         yield beam.pvalue.TaggedOutput("alignment", ((file.index, out_of_step.part_of(groups)), groups))
         accepted = filtered.accepted()
         yield beam.pvalue.TaggedOutput("counts", summary.fixed(filtered))
+        if cleaning is None and file.split is not None:
+            as_published = summary.uncorrected(file.split, filtered, self._parameters.cleaning)
+            yield beam.pvalue.TaggedOutput("counts", as_published)
         if len(accepted):
             yield from self._by_split_and_shard(file, order, rows, filtered, accepted)
 

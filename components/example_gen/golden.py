@@ -19,6 +19,9 @@ from bitext.components.example_gen import (
     places,
     preview,
 )
+from bitext.components.example_gen import summary as summary_of_rows
+from bitext.components.example_gen.cleaning import Cleaning
+from bitext.components.example_gen.cleaning.fixes import FIXES
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.rejecting import PackedRejects, in_order, pack_rejects, rejected_rows
@@ -45,7 +48,7 @@ def run(
     rejected: list[Reject] = []
     for name, (options, files) in parameters.sets().items():
         with places.keys_of(options.corpus, places.TEST_SETS):
-            summary, rejects_of_set = _read_set(name, options, files, context, examples)
+            summary, rejects_of_set = _read_set(name, options, files, parameters.cleaning, context, examples)
         summaries.append(summary)
         rejected += rejects_of_set
     rejects.write_rows(iter(rejected))
@@ -53,13 +56,22 @@ def run(
 
 
 def _read_set(
-    name: str, parameters: PartParameters, given: Files, context: Context, examples: artifacts.Examples
+    name: str,
+    parameters: PartParameters,
+    given: Files,
+    cleaning: Cleaning,
+    context: Context,
+    examples: artifacts.Examples,
 ) -> tuple[Summary, list[Reject]]:
-    """Writes the split of a set. Returns the counts and the rejected rows in order."""
+    """Writes the split of a set. Returns the counts and the rejected rows in order.
+
+    The set stays as it is; it is compared with `cleaning`, that of the training rows.
+    """
     rejected: list[PackedRejects] = []
     reasons: Counter[str] = Counter()
     rows = examples_written = 0
     suspicious: Counter[str] = Counter()
+    uncorrected: Counter[str] = Counter()
     files = find_source_files(parameters, {name: given})
     examples.split(name).mkdir()
     with tfrecord.example_writer(examples.shard(name)) as write:
@@ -68,6 +80,7 @@ def _read_set(
             for block in read_rows(file, parameters):
                 filtered = filter_rows(block, parameters)
                 rows += len(block.line)
+                uncorrected += summary_of_rows.uncorrected(name, filtered, cleaning)
                 if block_rejects := rejected_rows(file, block, filtered):
                     rejected.append(pack_rejects(file.index, block_rejects))
                     reasons.update(row.reason for row in block_rejects)
@@ -87,6 +100,7 @@ def _read_set(
             f"name a file with sentence pairs, of the format that is set, in {key}",
         )
     out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)
+    summary_of_rows.warn_of_uncorrected(uncorrected, {name: f"the {_label(name)}"}, FIXES, context)
     number = sum(reasons.values())
     examples.properties[name] = examples_written
     direction = preview.look(examples, {name: examples_written}).direction

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from bitext.components import artifacts
 from bitext.components.artifacts.rejects import Summary
 from bitext.components.component import Context
 from bitext.components.example_gen import SPLITS, Parameters, as_part, cleaning
+from bitext.components.example_gen.cleaning import Cleaning, fixes
 from bitext.components.example_gen.cleaning.fixes import FIXES
 from bitext.components.example_gen.filters import REASONS, SKIPPED, Filtered
 from bitext.components.example_gen.formats import FORMATS
 from bitext.components.example_gen.formats.base import SourceFile
 from bitext.components.example_gen.remedies import remedy_for
+from bitext.components.example_gen.rows import Mask
 from bitext.components.shared.display import path_text, quoted
 from bitext.components.shared.errors import BitextError, DataError
 from bitext.components.text.length_ratios import corpus_ratio
@@ -27,6 +30,7 @@ SHOWN_CHARACTERS = 120
 _FAULT = "fault/"
 _NO_ROWS = "no_rows/"
 _FIXED = "fixed/"
+_UNCORRECTED = "uncorrected/"
 _REMEDIES = {
     "train": "give more rows, or lower example_gen.eval_share and example_gen.test_share",
     "eval": "give more rows, raise example_gen.eval_share, or name each split's files in example_gen.splits",
@@ -62,6 +66,42 @@ def fixed(filtered: Filtered) -> Counts:
     return Counter(
         {f"{_FIXED}{key}": int((mask & (filtered.reason == 0)).sum()) for key, mask in filtered.fixed.items()}
     )
+
+
+def uncorrected(split: str, filtered: Filtered, settings: Cleaning) -> Counts:
+    """Counts the accepted rows of a split that stays as published, but would be corrected in training.
+
+    Several blanks do not count: every tokenization ignores them.
+    """
+    changed: dict[str, Mask] = {}
+    for text in (filtered.source, filtered.target):
+        for key, mask in fixes.fix(text, settings)[1].items():
+            changed[key] = mask | changed.get(key, False)
+    changed.pop("fix_blanks", None)
+    rows = {key: int((mask & (filtered.reason == 0)).sum()) for key, mask in changed.items()}
+    return Counter({f"{_UNCORRECTED}{split}/{key}": count for key, count in rows.items()})
+
+
+def warn_of_uncorrected(
+    counts: Counts, labels: Mapping[str, str], corrections: Iterable[str], context: Context
+) -> None:
+    """Prints a warning for published text that is corrected in training, so that no training row has it.
+
+    Args:
+      counts: those of `uncorrected`.
+      labels: what each split is called.
+      corrections: the keys of the corrections that training rows have undergone.
+      context: the resources of the run.
+    """
+    for key in corrections:
+        for split, label in labels.items():
+            if count := counts[f"{_UNCORRECTED}{split}/{key}"]:
+                context.say(
+                    f"warning: {count:,} rows of {label} have text that is corrected in train"
+                    f" ({key.removeprefix('fix_')}), but stays as it is in {label}: the model does not learn"
+                    f" it, and scores on {label} will be too low; set example_gen.cleaning.{key}: false, or"
+                    f" correct the files of {label}"
+                )
 
 
 def warn_of_files_without_rows(counts: Counts, files: list[SourceFile], context: Context) -> None:

@@ -79,6 +79,26 @@ def test_corrections_are_made_before_the_checks_and_counted(tmp_path):
     assert "text corrected in rows: mojibake 1, entities 1, blanks 2" in result.lines
 
 
+def test_text_of_published_splits_that_is_corrected_in_training_only_is_a_warning(tmp_path):
+    entities = "Bread &amp; butter\tBrot &amp; Butter"
+    splits = {
+        "train": [*lines("fi"), entities, "A &lt; b.\tA < b."],
+        "eval": ["Two  blanks.\tZwei.", "Good morning.\tGuten Morgen."],
+        "test": [entities, "Tea.\tTee &quot;", "Late.\tSpÃ¤t."],
+    }
+    files = {name: {"files": [write(tmp_path / f"{name}.tsv", rows)]} for name, rows in splits.items()}
+    result = Result(tmp_path / "on", splits=files)
+    assert [line for line in result.lines if "corrected in train" in line] == [
+        "warning: 2 rows of test have text that is corrected in train (entities), but stays as it is in test:"
+        " the model does not learn it, and scores on test will be too low;"
+        " set example_gen.cleaning.fix_entities: false, or correct the files of test"
+    ]
+    assert ("Tea.", "Tee &quot;") in {(source, target) for _, source, target in result.rows("test")}
+    as_given = Result(tmp_path / "off", splits=files, cleaning={"fix_entities": False})
+    assert not any("corrected in train" in line for line in as_given.lines)
+    assert ("Bread &amp; butter", "Brot &amp; Butter") in {row[1:] for row in as_given.rows("train")}
+
+
 @pytest.mark.parametrize("language", ["ru", "ar", "zh", "th", "ja", "ko", "hi"])
 def test_a_side_in_another_script_is_rejected_in_every_script(tmp_path, language):
     good = lines(language)

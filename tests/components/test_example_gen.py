@@ -515,6 +515,14 @@ class TestGolden:
         assert all(line.startswith("warning: the golden set: source es, target en") for line in told)
         assert directions.of(result.examples.properties) == ("en", "es")
 
+    def test_text_of_a_golden_set_that_is_corrected_in_training_is_a_warning(self, tmp_path: Path) -> None:
+        lines = [*_corpus(10), "Bread &amp; butter\tPan y mantequilla"]
+        golden_gen = GoldenResult(tmp_path, lines)
+        assert golden_gen.lines[0].startswith(
+            "warning: 1 rows of the golden set have text that is corrected in train (entities)"
+        )
+        assert golden_gen.lines[1:] == ["11 pairs"]
+
     def test_a_golden_set_of_the_corpus_itself_is_named_as_the_cause(self, tmp_path: Path) -> None:
         lines = _corpus(100)
         golden_gen = GoldenResult(tmp_path, lines)
