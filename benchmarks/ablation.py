@@ -30,6 +30,7 @@ NOT_BLESSED, DIVERGED = REFUSED, TrainingError.exit_code
 BASE = {
     "trainer.model.cell": "gru",
     "trainer.model.decoder": "luong",
+    "trainer.model.encoder_layers": 1,
     "trainer.model.decoder_layers": 1,
     "trainer.model.attention": "general",
     "trainer.model.attention_heads": 4,

@@ -60,8 +60,7 @@ def run(
       base_model: the model now served, used if `warm_start.model` is `last_blessed`.
       model: the output for the exported model.
       model_run: the output for the record of the training.
-      connect: returns the processes and devices that train together, by the parameters in effect. It is
-        called before any other use of TensorFlow.
+      connect: returns the processes and devices that train together. No use of TensorFlow is before it.
 
     Raises:
       DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another
@@ -81,9 +80,7 @@ def run(
         seed=parameters.seed,
         workers=distribution.workers,
         segmenter=Segmenter.of(pair, parameters, batches.buckets),
-        serving_segmenter=(
-            Segmenter.of_serving(pair, parameters, batches.buckets) if size.examples > size.pairs else None
-        ),
+        serving_segmenter=Segmenter.of_serving(pair, parameters, batches.buckets, size.tokenizations),
     )
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)

@@ -50,16 +50,16 @@ class Segmenter:
 
     @classmethod
     def of_serving(
-        cls, pair: TextPair, parameters: Parameters, buckets: Sequence[Bucket]
+        cls, pair: TextPair, parameters: Parameters, buckets: Sequence[Bucket], tokenizations: int
     ) -> Segmenter | None:
         """Returns the segmenter that tokenizes as in serving what the files hold in several tokenizations.
 
-        None if nothing reads such batches: without minimum risk training.
+        None if the files hold one tokenization, or without minimum risk training, which alone needs it.
 
         Raises:
           ConfigError: a side has no byte-pair encoding.
         """
-        if not parameters.minimum_risk.steps:
+        if tokenizations == 1 or not parameters.minimum_risk.steps:
             return None
         _check(
             pair,

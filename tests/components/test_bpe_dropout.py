@@ -219,7 +219,7 @@ MINIMUM_RISK = Parameters(minimum_risk=MinimumRiskParameters(steps=1))
 
 def test_minimum_risk_reads_several_tokenizations_as_in_serving(drawn, text):
     """The files have each pair as in serving, and cut at random."""
-    segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets)
+    segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets, 2)
     for source, target in take(drawn, 0, drawn.per_epoch):
         lines = text.detokenize(target[:, 1:]).numpy().tolist()
         expected = encoded(text, [line.decode() for line in lines])
@@ -231,7 +231,7 @@ def test_minimum_risk_reads_several_tokenizations_as_in_serving(drawn, text):
 
 
 def test_minimum_risk_reads_batches_of_its_own_size_as_in_serving(drawn, text):
-    segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets)
+    segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets, 2)
     served = dataclasses.replace(drawn, serving_segmenter=segmenter).as_served(40)
     read = take(served, 0, served.per_epoch)
     assert texts(text, read) == texts(text, take(drawn, 0, drawn.per_epoch))
@@ -245,8 +245,9 @@ def test_minimum_risk_reads_batches_of_its_own_size_as_in_serving(drawn, text):
 def test_minimum_risk_cannot_restore_other_tokenizations_than_byte_pairs(tmp_path, text):
     other = make_processor(tmp_path, LINES, unit="word")
     with pytest.raises(ConfigError, match=r"trainer\.minimum_risk .* the target has words"):
-        Segmenter.of_serving(pair_of(text, other), MINIMUM_RISK, BUCKETS)
-    assert Segmenter.of_serving(pair_of(text, other), Parameters(), BUCKETS) is None
+        Segmenter.of_serving(pair_of(text, other), MINIMUM_RISK, BUCKETS, 2)
+    assert Segmenter.of_serving(pair_of(text, other), Parameters(), BUCKETS, 2) is None
+    assert Segmenter.of_serving(pair_of(text, other), MINIMUM_RISK, BUCKETS, 1) is None
 
 
 @pytest.mark.parametrize("batch_tokens", [40, 80])
