@@ -19,13 +19,13 @@ from bitext.components.example_gen import (
     places,
     preview,
 )
-from bitext.components.example_gen import summary as summary_of_rows
 from bitext.components.example_gen.cleaning import Cleaning
 from bitext.components.example_gen.cleaning.fixes import FIXES
 from bitext.components.example_gen.files import Files
 from bitext.components.example_gen.filters import filter_rows
 from bitext.components.example_gen.rejecting import PackedRejects, in_order, pack_rejects, rejected_rows
 from bitext.components.example_gen.sources import find_source_files, read_rows
+from bitext.components.example_gen.summary import uncorrected, warn_of_uncorrected
 from bitext.components.example_gen.writing import LINE, examples_of, take
 from bitext.components.shared import directions, tfrecord
 from bitext.components.shared.display import path_text
@@ -71,7 +71,7 @@ def _read_set(
     reasons: Counter[str] = Counter()
     rows = examples_written = 0
     suspicious: Counter[str] = Counter()
-    uncorrected: Counter[str] = Counter()
+    as_published: Counter[str] = Counter()
     files = find_source_files(parameters, {name: given})
     examples.split(name).mkdir()
     with tfrecord.example_writer(examples.shard(name)) as write:
@@ -80,7 +80,7 @@ def _read_set(
             for block in read_rows(file, parameters):
                 filtered = filter_rows(block, parameters)
                 rows += len(block.line)
-                uncorrected += summary_of_rows.uncorrected(name, filtered, cleaning)
+                as_published += uncorrected(name, filtered, cleaning)
                 if block_rejects := rejected_rows(file, block, filtered):
                     rejected.append(pack_rejects(file.index, block_rejects))
                     reasons.update(row.reason for row in block_rejects)
@@ -100,7 +100,7 @@ def _read_set(
             f"name a file with sentence pairs, of the format that is set, in {key}",
         )
     out_of_step.check(suspicious, rows, parameters.max_out_of_step_share, context)
-    summary_of_rows.warn_of_uncorrected(uncorrected, {name: f"the {_label(name)}"}, FIXES, context)
+    warn_of_uncorrected(as_published, {name: f"the {_label(name)}"}, FIXES, context)
     number = sum(reasons.values())
     examples.properties[name] = examples_written
     direction = preview.look(examples, {name: examples_written}).direction

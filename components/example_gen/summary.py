@@ -63,9 +63,7 @@ def _indices_without_rows(counts: Counts) -> set[int]:
 
 def fixed(filtered: Filtered) -> Counts:
     """Counts the accepted rows that each correction changed."""
-    return Counter(
-        {f"{_FIXED}{key}": int((mask & (filtered.reason == 0)).sum()) for key, mask in filtered.fixed.items()}
-    )
+    return _accepted(filtered, _FIXED, filtered.fixed)
 
 
 def uncorrected(split: str, filtered: Filtered, settings: Cleaning) -> Counts:
@@ -75,17 +73,22 @@ def uncorrected(split: str, filtered: Filtered, settings: Cleaning) -> Counts:
     """
     changed: dict[str, Mask] = {}
     for text in (filtered.source, filtered.target):
-        for key, mask in fixes.fix(text, settings)[1].items():
-            changed[key] = mask | changed.get(key, False)
+        changed |= {key: mask | changed.get(key, False) for key, mask in fixes.fix(text, settings)[1].items()}
     changed.pop("fix_blanks", None)
-    rows = {key: int((mask & (filtered.reason == 0)).sum()) for key, mask in changed.items()}
-    return Counter({f"{_UNCORRECTED}{split}/{key}": count for key, count in rows.items()})
+    return _accepted(filtered, f"{_UNCORRECTED}{split}/", changed)
+
+
+def _accepted(filtered: Filtered, prefix: str, changed: Mapping[str, Mask]) -> Counts:
+    """Counts the accepted rows of each mask bool[N]. The names of the counts begin with `prefix`."""
+    return Counter(
+        {f"{prefix}{key}": int((mask & (filtered.reason == 0)).sum()) for key, mask in changed.items()}
+    )
 
 
 def warn_of_uncorrected(
     counts: Counts, labels: Mapping[str, str], corrections: Iterable[str], context: Context
 ) -> None:
-    """Prints a warning for published text that is corrected in training, so that no training row has it.
+    """Prints a warning for published text that the model does not learn, because train is corrected.
 
     Args:
       counts: those of `uncorrected`.

@@ -218,7 +218,6 @@ MINIMUM_RISK = Parameters(minimum_risk=MinimumRiskParameters(steps=1))
 
 
 def test_minimum_risk_reads_several_tokenizations_as_in_serving(drawn, text):
-    """The files have each pair as in serving, and cut at random."""
     segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets, 2)
     for source, target in take(drawn, 0, drawn.per_epoch):
         lines = text.detokenize(target[:, 1:]).numpy().tolist()
