@@ -150,9 +150,10 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       scheduled_sampling: probability, at the last update, that the decoder reads its own prediction instead
         of the true token. It rises linearly from 0 (Bengio et al. 2015; for all positions at once: Duckworth
         et al. 2019). 0 is teacher forcing.
-      precision: type of the matrix products in training and validation. With `bfloat16`, TensorFlow (oneDNN)
-        may compute them in bfloat16 on a CPU, which is faster on some processors and slower on others; it has
-        no effect on a GPU. The exported model computes in float32.
+      precision: type of the matrix products in training and validation. `bfloat16`: TensorFlow (oneDNN) may
+        compute them in bfloat16 on a CPU, which is slower on processors without instructions for it; it has
+        no effect on a GPU. `auto`: `bfloat16` on an x86 processor that has such instructions (`avx512_bf16`
+        or `amx_bf16`) if there is no GPU, else `float32`. The exported model computes in float32.
       seed: seed of the initial weights, of dropout and of the order of the batches, from 1. A training that
         starts from the last blessed model adds the number of warm starts since the last training from
         scratch, itself included, so that each training sees the batches in another order.
@@ -180,7 +181,7 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     label_smoothing: Rate = 0.1
     consistency: Annotated[float, msgspec.Meta(ge=0.0, le=100.0)] = 0.0
     scheduled_sampling: Probability = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     seed: Annotated[int, msgspec.Meta(ge=1, le=SEED_COUNT)] = 1
     samples: Positive = 20
     progress: bool = True

@@ -28,7 +28,7 @@ from bitext.components.trainer.data import Batches
 from bitext.components.trainer.distribution import Distribution, over_devices
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
 from bitext.components.trainer.minimum_risk import train_alone
-from bitext.components.trainer.precision import matmul_precision
+from bitext.components.trainer.precision import matmul_precision, with_precision
 from bitext.components.trainer.recording import Watched
 from bitext.components.trainer.segmentation import Segmenter
 from bitext.components.trainer.selection import select, with_penalty
@@ -148,11 +148,13 @@ def _choose_start(
     parameters: Parameters, size: DataSize, base_model: artifacts.Model | None, context: Context
 ) -> Start:
     """Returns the base model and the parameters in effect. Prints what decided about them."""
-    start = choose_start(with_steps(parameters, size), base_model)
+    start = choose_start(with_precision(with_steps(parameters, size)), base_model)
     if start.from_scratch_reason:
         context.say(f"training from scratch: {start.from_scratch_reason}")
     if parameters.steps == AUTO and not (start.model and parameters.warm_start.steps):
         context.say(f"steps auto: {start.parameters.step_count:,} for {size.pairs:,} training pairs")
+    if parameters.precision == AUTO:
+        context.say(f"precision auto: {start.parameters.precision}")
     return start
 
 

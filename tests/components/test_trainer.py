@@ -40,7 +40,7 @@ from bitext.components.trainer import (
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.executor import search_warnings, setting_warnings
 from bitext.components.trainer.optimizer import Optimizer, learning_rate, sampling_rate
-from bitext.components.trainer.precision import matmul_precision
+from bitext.components.trainer.precision import matmul_precision, with_precision
 from bitext.components.trainer.state import Progress
 from bitext.components.trainer.training import Training
 from bitext.components.trainer.updates import Updates
@@ -676,6 +676,28 @@ def test_bfloat16_is_allowed_only_within_the_context_manager():
     with pytest.raises(Killed), matmul_precision("bfloat16"):
         raise Killed
     assert not is_allowed()
+
+
+@pytest.mark.parametrize(
+    ("text", "gpu", "expected"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx512f avx512_bf16\n\nflags\t\t: fpu\n", False, "bfloat16"),
+        ("flags\t\t: fpu amx_bf16 sse\n", False, "bfloat16"),
+        ("flags\t\t: fpu amx_bf16 sse\n", True, "float32"),
+        ("flags\t\t: fpu avx2 avx512f\nbugs\t\t: avx512_bf16\n", False, "float32"),
+        ("Features\t: fp asimd bf16\n", False, "float32"),
+        ("flags\t\t:\n", False, "float32"),
+        (None, False, "float32"),
+    ],
+)
+def test_precision_auto_is_what_the_processor_computes_fast(text, gpu, expected, tmp_path, monkeypatch):
+    file = tmp_path / "cpuinfo"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] if gpu else [])
+    assert with_precision(Parameters(precision="auto"), file) == Parameters(precision=expected)
+    for given in ("float32", "bfloat16"):
+        assert with_precision(Parameters(precision=given), file) == Parameters(precision=given)
 
 
 @pytest.mark.parametrize(
