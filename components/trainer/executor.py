@@ -60,7 +60,7 @@ def run(
       base_model: the model now served, used if `warm_start.model` is `last_blessed`.
       model: the output for the exported model.
       model_run: the output for the record of the training.
-      connect: returns the processes and devices that train together. Called before TensorFlow is used.
+      connect: returns the processes and devices that train together. Called before TensorFlow computes.
 
     Raises:
       DataError: a split is empty or damaged; the weights to start from cannot be read or belong to another

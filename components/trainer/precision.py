@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 import tensorflow as tf
 
 from bitext.components.shared.corpus_size import AUTO
+from bitext.components.shared.cpu import instruction_sets
 from bitext.components.trainer import Parameters
 
 BFLOAT16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16"})
@@ -28,18 +28,15 @@ def with_precision(parameters: Parameters, cpu_file: Path = CPU_FILE) -> Paramet
     if parameters.precision != AUTO:
         return parameters
     on_cpu = not tf.config.list_physical_devices("GPU")
-    fast = on_cpu and BFLOAT16_INSTRUCTIONS & _cpu_flags(cpu_file)
+    fast = on_cpu and BFLOAT16_INSTRUCTIONS & _instruction_sets(cpu_file)
     return msgspec.structs.replace(parameters, precision="bfloat16" if fast else "float32")
 
 
-def _cpu_flags(cpu_file: Path) -> set[str]:
-    """Returns the names of the instruction sets of the processor; none where they are unknown."""
+def _instruction_sets(cpu_file: Path) -> set[str]:
     try:
-        text = cpu_file.read_text(encoding="utf-8", errors="replace")
+        return instruction_sets(cpu_file.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return set()
-    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    return set(flags[1].split()) if flags else set()
 
 
 @contextlib.contextmanager

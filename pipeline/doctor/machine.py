@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bitext.components.shared.cpu import instruction_sets
 from bitext.pipeline.doctor.findings import Findings
 
 GIB = 1 << 30
@@ -41,8 +42,7 @@ def processor(system: Path = Path("/")) -> dict[str, Any]:
     """
     text = _read(system / "proc/cpuinfo")
     names = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
-    known = set(flags[1].split()) if flags else set()
+    known = instruction_sets(text)
     return {
         "name": names[0] if names else "unknown",
         "cores": os.cpu_count(),
