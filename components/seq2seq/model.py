@@ -189,21 +189,8 @@ class Seq2Seq(keras.layers.Layer):
           Vectors float32[B, T, D] for the output layer, and alignments float32[B, T, S].
         """
         start = self.start(source, dropout)
-        return self.unroll(target, start.state, start.memory, dropout)
-
-    def unroll(
-        self, target: tf.Tensor, state: DecoderState, memory: Memory, dropout: Dropout = NO_DROPOUT
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reads whole target sequences after a state; see `teacher_force`.
-
-        Args:
-          target: int32[B, T].
-          state: the decoder's, with B rows.
-          memory: of B sentences.
-          dropout: of this forward pass.
-        """
         embedded = self._embed(self.target_embedding, target, dropout)
-        return self.decoder.unroll(embedded, state, memory, dropout)
+        return self.decoder.unroll(embedded, start.state, start.memory, dropout)
 
     def score(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores given translations.

@@ -22,7 +22,6 @@ from bitext.components.trainer.sections import (
     LAST_BLESSED,
     DistributeParameters,
     EmbeddingParameters,
-    MinimumRiskParameters,
     NonNegative,
     PositiveFloat,
     WarmStartParameters,
@@ -124,7 +123,6 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
       validation: scores on the eval split during training, and early stopping.
       warm_start: starting from the weights of an earlier model.
       embeddings: pretrained vectors of words.
-      minimum_risk: more updates after the last one, which raise the BLEU of the model's own translations.
       steps: maximum number of updates of the weights. `auto`: as many as read each training pair 80 times
         (below 10,000 pairs), 40 times (below 100,000), 16 times (below 500,000), 12 times (below 5 million)
         or 8 times, but at least 1,000 and twice `schedule.warmup_steps`. The run prints the number.
@@ -170,7 +168,6 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
     validation: ValidationParameters = ValidationParameters()
     warm_start: WarmStartParameters = WarmStartParameters()
     embeddings: EmbeddingParameters = EmbeddingParameters()
-    minimum_risk: MinimumRiskParameters = MinimumRiskParameters()
     steps: Positive | Auto = AUTO
     batch_tokens: Positive = 1600
     accumulate: Positive = 1
@@ -204,12 +201,6 @@ class Parameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown
             raise ValueError(
                 "subword_dropout needs distribute.workers 1: only the chief has the vocabulary. "
                 f"Received: {self.subword_dropout} and {self.distribute.workers}"
-            )
-        parts = self.distribute.workers * self.distribute.devices
-        if self.minimum_risk.steps and parts > 1:
-            raise ValueError(
-                "minimum_risk needs distribute.workers 1 and distribute.devices 1. "
-                f"Received: {self.distribute.workers} and {self.distribute.devices}"
             )
         limits = self.serving_limits
         for name, key, limit in (

@@ -48,7 +48,6 @@ class Batches:
         each.
       worker: index of this process among them.
       segmenter: tokenizes each batch again; None: as in the files.
-      serving_segmenter: tokenizes a batch as in serving; None: the files are tokenized so.
     """
 
     folder: Path
@@ -58,7 +57,6 @@ class Batches:
     workers: int = 1
     worker: int = 0
     segmenter: Segmenter | None = None
-    serving_segmenter: Segmenter | None = None
 
     @classmethod
     def open(
@@ -73,10 +71,6 @@ class Batches:
         if not sum(b.examples for b in buckets):
             raise DataError(f"{folder} holds no examples", "look at Transform's counts of rejected examples")
         return cls(folder, buckets, batch_tokens, seed, workers, worker)
-
-    def as_served(self, batch_tokens: int) -> Batches:
-        """Returns batches of the same pairs, of other sizes, tokenized as in serving."""
-        return dataclasses.replace(self, batch_tokens=batch_tokens, segmenter=self.serving_segmenter)
 
     @property
     def tensors(self) -> int:

@@ -27,7 +27,6 @@ from bitext.components.trainer.attention import attention_function
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.distribution import Distribution, over_devices
 from bitext.components.trainer.fitting import DataSize, data_warnings, with_steps
-from bitext.components.trainer.minimum_risk import train_alone
 from bitext.components.trainer.precision import matmul_precision, with_precision
 from bitext.components.trainer.recording import Watched
 from bitext.components.trainer.segmentation import Segmenter
@@ -80,7 +79,6 @@ def run(
         seed=parameters.seed,
         workers=distribution.workers,
         segmenter=Segmenter.of(pair, parameters, batches.buckets),
-        serving_segmenter=Segmenter.of_serving(pair, parameters, batches.buckets, size.tokenizations),
     )
     network, frozen = _build(start, pair, context)
     translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)
@@ -115,7 +113,7 @@ def _train(
     export use the network itself, so that no exported graph has a distributed variable.
     """
     if distribution.strategy is None:
-        train_alone(network, frozen, parameters, batches, validate, context, watched)
+        Training(network, parameters, batches, validate, context, watched, frozen=frozen).run()
         return
     trained = agreement.network_of_chief(distribution, parameters, network)
     frozen = agreement.frozen_rows_of_chief(distribution, parameters, trained, frozen)

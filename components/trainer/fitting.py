@@ -37,11 +37,6 @@ class DataSize:
         count = sum(bucket.examples for bucket in batches.buckets)
         return cls(int(examples.properties.get(f"{SPLIT}_examples", count)), count, batches.per_epoch)
 
-    @property
-    def tokenizations(self) -> int:
-        """Number of tokenizations of each pair."""
-        return self.examples // max(self.pairs, 1)
-
     def updates_per_pass(self, accumulate: int) -> float:
         """Number of updates that read as many examples as there are pairs."""
         return self.batches * self.pairs / self.examples / accumulate

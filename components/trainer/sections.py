@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from bitext.components import component
-from bitext.components.seq2seq import Positive, Rate
+from bitext.components.seq2seq import Positive
 from bitext.components.shared.path_types import LocalPath
 from bitext.components.shared.suggestions import did_you_mean
 
@@ -75,32 +75,6 @@ class EmbeddingParameters(component.Parameters, frozen=True, kw_only=True, forbi
     def __post_init__(self) -> None:
         if self.freeze and not (self.source or self.target):
             raise ValueError("freeze needs source or target: the file whose rows stay as they are")
-
-
-class MinimumRiskParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Minimum risk training (Shen et al. 2016; Edunov et al. 2018), which follows the last update of `steps`.
-
-    It starts from the weights that would be exported. In each update, beam search translates the sources of a
-    batch, and the gradient raises the expected BLEU of these candidates, on subwords. An update of 24
-    sentences takes 0.74 s, an ordinary one of 95 sentences 0.33 s (Multi30k, two cores of an AMD EPYC).
-
-    Attributes:
-      steps: number of these updates; 0: none.
-      candidates: number of translations of each source.
-      batch_tokens: maximum number of target positions in a batch, as `trainer.batch_tokens`, but without the
-        candidates.
-      cross_entropy: weight of the cross entropy of the references, in nats, beside the risk, which is between
-        0 and 1 for each token.
-      learning_rate: the highest learning rate, reached after a twentieth of the updates. It falls to 0.
-      average_decay: see `optimizer.average_decay`, of which it takes the place.
-    """
-
-    steps: NonNegative = 0
-    candidates: Annotated[int, msgspec.Meta(ge=2)] = 8
-    batch_tokens: Positive = 500
-    cross_entropy: Annotated[float, msgspec.Meta(ge=0.0)] = 0.02
-    learning_rate: PositiveFloat = 1e-4
-    average_decay: Rate = 0.99
 
 
 class DistributeParameters(component.Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Tokenizes training pairs again while they are read: at random in each pass, or as in serving."""
+"""Subword regularization while reading: each pass over the training data tokenizes its pairs anew."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import tensorflow as tf
 from bitext.components.artifacts import Bucket
 from bitext.components.shared.errors import ConfigError
 from bitext.components.text.bpe_dropout import BpeDropout
-from bitext.components.text.processor import TextPair
+from bitext.components.text.processor import TextPair, TextProcessor
 from bitext.components.trainer import Parameters
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmenter:
-    """Tokenizes batches again, by BPE-dropout; with its rate 0, as in serving.
+    """Tokenizes batches again by BPE-dropout.
 
     Attributes:
       source, target: the tokenization of each side; the same object if they share a vocabulary.
@@ -40,40 +40,12 @@ class Segmenter:
         rate = parameters.subword_dropout
         if not rate:
             return None
-        _check(
-            pair,
-            "trainer.subword_dropout leaves out merges of byte-pair encoding",
-            "set trainer.subword_dropout: 0; for a unigram model, use transform.subword_samples",
-        )
-        segmenter = cls._with_rate(rate, pair, buckets)
-        return dataclasses.replace(segmenter, keeps_served=bool(parameters.consistency))
-
-    @classmethod
-    def of_serving(
-        cls, pair: TextPair, parameters: Parameters, buckets: Sequence[Bucket], tokenizations: int
-    ) -> Segmenter | None:
-        """Returns the segmenter that tokenizes as in serving what the files hold in several tokenizations.
-
-        None if the files hold one tokenization, or without minimum risk training, which alone needs it.
-
-        Raises:
-          ConfigError: a side has no byte-pair encoding.
-        """
-        if tokenizations == 1 or not parameters.minimum_risk.steps:
-            return None
-        _check(
-            pair,
-            "trainer.minimum_risk compares translations with references as they are tokenized in serving;"
-            " from several tokenizations of a pair it restores them by byte-pair encoding",
-            "set transform.subword_samples: 1 and transform.subword_dropout: 0",
-        )
-        return cls._with_rate(0.0, pair, buckets)
-
-    @classmethod
-    def _with_rate(cls, rate: float, pair: TextPair, buckets: Sequence[Bucket]) -> Segmenter:
+        for side, text in (("source", pair.source), ("target", pair.target)):
+            _check(side, text)
         source = BpeDropout(pair.source, rate)
         target = source if pair.shared else BpeDropout(pair.target, rate)
-        return cls(source, target, max(b.source for b in buckets), max(b.target for b in buckets))
+        limits = max(b.source for b in buckets), max(b.target for b in buckets)
+        return cls(source, target, *limits, keeps_served=bool(parameters.consistency))
 
     def __call__(self, source: tf.Tensor, target: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Returns other tokenizations of source and target; with `keeps_served`, the given source, too.
@@ -95,9 +67,11 @@ class Segmenter:
         return (*drawn, source) if self.keeps_served else tuple(drawn)
 
 
-def _check(pair: TextPair, needs: str, remedy: str) -> None:
+def _check(side: str, text: TextProcessor) -> None:
     """Raises ConfigError if a side has no byte-pair encoding."""
-    for side, text in (("source", pair.source), ("target", pair.target)):
-        if text.characters or text.words or text.segmentation.model != "bpe":
-            kind = "characters" if text.characters else "words" if text.words else "a unigram model"
-            raise ConfigError(f"{needs}; the {side} has {kind}", remedy)
+    if text.characters or text.words or text.segmentation.model != "bpe":
+        kind = "characters" if text.characters else "words" if text.words else "a unigram model"
+        raise ConfigError(
+            f"trainer.subword_dropout leaves out merges of byte-pair encoding; the {side} has {kind}",
+            "set trainer.subword_dropout: 0; for a unigram model, use transform.subword_samples",
+        )

@@ -17,7 +17,6 @@ from bitext.components.text.processor import TextPair
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches
 from bitext.components.trainer.length_fitting import Fit, fit_length_penalty, training_ratio
-from bitext.components.trainer.minimum_risk import risk_parameters
 from bitext.components.trainer.validation import validation_function
 
 DEFAULT_PENALTY = 1.0
@@ -55,8 +54,6 @@ def select(
       The search, with a number for its length penalty; and what is recorded.
     """
     first, last, count = exported_steps(parameters, model_run)
-    if warning := risk_warning(parameters, model_run):
-        say(f"warning: {warning}")
     fit = None
     if parameters.search.length_penalty == AUTO and parameters.search.beam_size > 1:
         translator = Translator(network, pair, with_penalty(parameters).search, parameters.serving_limits)
@@ -81,22 +78,7 @@ def select(
 
 def exported_steps(parameters: Parameters, model_run: ModelRun) -> tuple[int, int, int]:
     """Returns the updates of the first and the last validation that are exported, and their number."""
-    first, last_training = 0, parameters
-    if parameters.minimum_risk.steps:
-        first, last_training = parameters.step_count, risk_parameters(parameters)
-    validations = [each for each in model_run.history() if each.step > first]
-    late = [v.step for v in validations if last_training.averages_weights_at(v.step - first)]
+    validations = model_run.history()
+    late = [v.step for v in validations if parameters.averages_weights_at(v.step)]
     late = late or [max(validations, key=lambda validation: validation.quality).step]
     return late[0], late[-1], len(late)
-
-
-def risk_warning(parameters: Parameters, model_run: ModelRun) -> str:
-    """Returns a warning if minimum risk training lowered validation BLEU; else an empty text."""
-    history = model_run.history()
-    before = [validation.bleu for validation in history if validation.step <= parameters.step_count]
-    if not parameters.minimum_risk.steps or not before or history[-1].bleu >= before[-1]:
-        return ""
-    return (
-        f"minimum risk training lowered validation BLEU from {before[-1]:.2f} to {history[-1].bleu:.2f};"
-        " set trainer.minimum_risk.learning_rate lower, or trainer.minimum_risk.steps: 0"
-    )

@@ -39,18 +39,11 @@ class Training(Updates):
       validate: returns the scores of the model with its current weights.
       context: the resources of the run.
       watched: what the records have besides the figures.
-      first_step: number of updates before this training, which continues the records of another one.
     """
 
     validate: Callable[[], ValidationScores]
     context: Context
     watched: Watched = NOTHING_WATCHED
-    first_step: int = dataclasses.field(default=0, kw_only=True)
-
-    FOLDER = "checkpoints"
-    """The folder of the checkpoints, in that of the training."""
-    WORK = "updates"
-    """What the progress on screen counts."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,10 +53,10 @@ class Training(Updates):
             variables=self.variables, optimizer=self.optimizer, progress=self.progress
         )
         self.manager = tf.train.CheckpointManager(
-            checkpoint, str(self.context.working_dir / self.FOLDER), max_to_keep=CHECKPOINTS_KEPT
+            checkpoint, str(self.context.working_dir / "checkpoints"), max_to_keep=CHECKPOINTS_KEPT
         )
         size = TrainingSize(
-            self.first_step + self.parameters.step_count + self.parameters.minimum_risk.steps,
+            self.parameters.step_count,
             sum(math.prod(v.shape) for v in self.variables),
             self.model.target_size,
             self.batches.per_epoch / self.parameters.accumulate,
@@ -80,7 +73,7 @@ class Training(Updates):
         """
         self._resume()
         p = self.parameters
-        work = self.context.progress(self.WORK, p.step_count, self.step, is_drawn=p.progress)
+        work = self.context.progress("updates", p.step_count, self.step, is_drawn=p.progress)
         with contextlib.closing(self.recorder), work as shown:
             self._loop(shown)
             self.recorder.finish()
@@ -101,12 +94,11 @@ class Training(Updates):
             except _READ_ERRORS as error:
                 raise self._damaged(self.manager.latest_checkpoint, error) from error
         try:
-            self.recorder.resume(self.first_step + self.step)
+            self.recorder.resume(self.step)
         except DataError as error:
             raise self._damaged(str(self.context.working_dir), error) from error
         if self.step:
-            steps = self.first_step + self.parameters.step_count
-            self.context.say(f"resumed at step {self.first_step + self.step:,} of {steps:,}")
+            self.context.say(f"resumed at step {self.step:,} of {self.parameters.step_count:,}")
         self.receive_state(bool(self.progress.stopped))
 
     def _damaged(self, path: str, error: Exception) -> DataError:
@@ -221,7 +213,7 @@ class Training(Updates):
         shown.note(loss=round(loss, 4), tokens_per_second=round(tokens_per_second))
         rate = learning_rate(self.parameters, tf.constant(step - 1, tf.int64)) * self.optimizer.scale
         record = artifacts.Progress(
-            self.first_step + step,
+            step,
             round(minutes, 3),
             round(loss, 4),
             float(f"{float(rate):.6g}"),
@@ -235,7 +227,7 @@ class Training(Updates):
         self.optimizer.snapshot()
         self.optimizer.swap()
         scores = self.validate()
-        self.recorder.draw_attention(self.first_step + step, scores.translations)
+        self.recorder.draw_attention(step, scores.translations)
         is_better = scores.is_better_than(self.progress.best)
         if is_better:
             self._save_best(scores)
@@ -246,7 +238,7 @@ class Training(Updates):
         self.optimizer.swap()
         self._report(step, scores, is_better)
         shown.note(
-            validated=self.first_step + step,
+            validated=step,
             bleu=round(scores.bleu, 2),
             chrf=round(scores.chrf, 2),
             best_bleu=round(self.progress.best.bleu, 2),
@@ -275,15 +267,14 @@ class Training(Updates):
         minutes, loss = float(progress.seconds) / 60, float(progress.logged_loss)
         bleu, chrf = scores.bleu, scores.chrf
         validation_loss = round(scores.loss, 4) if math.isfinite(scores.loss) else None
-        number = self.first_step + step
         validation = artifacts.Validation(
-            number, round(minutes, 3), round(loss, 4), round(bleu, 3), round(chrf, 3), validation_loss
+            step, round(minutes, 3), round(loss, 4), round(bleu, 3), round(chrf, 3), validation_loss
         )
         self.recorder.record_validation(validation, scores.translations, is_better)
         epoch = step * p.accumulate / self.batches.per_epoch
         mark = "" if is_better else " (not better)"
         self.context.say(
-            f"step {number:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {loss:.3f}  "
+            f"step {step:>6,}  epoch {epoch:5.1f}  {minutes:5.1f} min  loss {loss:.3f}  "
             f"validation BLEU {bleu:5.2f} chrF {chrf:5.2f}{mark}"
         )
         if progress.stopped:

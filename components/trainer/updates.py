@@ -139,28 +139,14 @@ class Updates:
         self, source: tf.Tensor, target: tf.Tensor, served: tf.Tensor, dropout: Dropout
     ) -> tuple[Loss, list[tf.Tensor]]:
         """Returns the loss of one part of a batch, and its gradients. Replicas run in parallel."""
-        loss_function = self.loss_function(source, target, served, dropout)
-        on_device = self.recurrences.in_use() if self.recurrences else contextlib.nullcontext()
-        with on_device, tf.GradientTape() as tape:
-            loss = loss_function()
-            scaled = loss.smoothed * self.loss_scale
-        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
-
-    def loss_function(
-        self, source: tf.Tensor, target: tf.Tensor, served: tf.Tensor, dropout: Dropout
-    ) -> Callable[[], Loss]:
-        """Computes what has no gradient, and returns the function that computes the loss.
-
-        Args:
-          source: int32[B, S].
-          target: int32[B, T].
-          served: int32[B, S'], see `sums`.
-          dropout: of this forward pass.
-        """
         p = self.parameters
         soft = self._soft_targets(served, target)
         rate = sampling_rate(p, self.optimizer.step) if p.scheduled_sampling else None
-        return lambda: masked_loss(self.model, source, target, p.label_smoothing, dropout, rate, soft)
+        on_device = self.recurrences.in_use() if self.recurrences else contextlib.nullcontext()
+        with on_device, tf.GradientTape() as tape:
+            loss = masked_loss(self.model, source, target, p.label_smoothing, dropout, rate, soft)
+            scaled = loss.smoothed * self.loss_scale
+        return loss, [tf.convert_to_tensor(g) for g in tape.gradient(scaled, self.variables)]
 
     def _soft_targets(self, served: tf.Tensor, target: tf.Tensor) -> SoftTargets | None:
         """Returns what the averaged model predicts; None without `consistency`.

@@ -190,7 +190,7 @@ class PipelineConfig(Parameters, frozen=True, kw_only=True, forbid_unknown_field
         self._check_subwords()
 
     def _check_subwords(self) -> None:
-        """Refuses other tokenizations of references where they do not fit."""
+        """Refuses subword regularization by both components, or of what are no subwords."""
         trainers = {"trainer": self.trainer}
         if self.augmentation is not None:
             trainers["augmentation.teacher"] = self.augmentation.teacher

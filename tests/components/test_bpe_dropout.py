@@ -20,7 +20,6 @@ from bitext.components.text.bpe_dropout import BpeDropout
 from bitext.components.text.processor import TextPair, TextProcessor
 from bitext.components.trainer import Parameters
 from bitext.components.trainer.data import Batches, equal_parts
-from bitext.components.trainer.sections import MinimumRiskParameters
 from bitext.components.trainer.segmentation import Segmenter
 from bitext.pipeline import config
 from tests.components import own_vocabulary
@@ -212,41 +211,6 @@ def test_each_pass_cuts_otherwise_and_a_later_start_continues_with_the_same_cuts
         assert rows(take(drawn, step, 2 * count - step)) == rows(from_start[step:])
     other = dataclasses.replace(drawn, seed=4)
     assert sorted(rows(take(other, 0, count))) != first
-
-
-MINIMUM_RISK = Parameters(minimum_risk=MinimumRiskParameters(steps=1))
-
-
-def test_minimum_risk_reads_several_tokenizations_as_in_serving(drawn, text):
-    segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets, 2)
-    for source, target in take(drawn, 0, drawn.per_epoch):
-        lines = text.detokenize(target[:, 1:]).numpy().tolist()
-        expected = encoded(text, [line.decode() for line in lines])
-        restored = segmenter(source, target, SEED)
-        for ids, served in zip(restored, (expected[:, 1:], expected), strict=True):
-            width = served.shape[1]
-            np.testing.assert_array_equal(ids[:, :width], served)
-            assert np.count_nonzero(ids[:, width:]) == 0
-
-
-def test_minimum_risk_reads_batches_of_its_own_size_as_in_serving(drawn, text):
-    segmenter = Segmenter.of_serving(pair_of(text), MINIMUM_RISK, drawn.buckets, 2)
-    served = dataclasses.replace(drawn, serving_segmenter=segmenter).as_served(40)
-    read = take(served, 0, served.per_epoch)
-    assert texts(text, read) == texts(text, take(drawn, 0, drawn.per_epoch))
-    for source, target in read:
-        assert np.count_nonzero(target) <= 2 * 40
-        expected = encoded(text, [line.decode() for line in text.detokenize(target[:, 1:]).numpy().tolist()])
-        np.testing.assert_array_equal(target, expected)
-        np.testing.assert_array_equal(source, expected[:, 1:])
-
-
-def test_minimum_risk_cannot_restore_other_tokenizations_than_byte_pairs(tmp_path, text):
-    other = make_processor(tmp_path, LINES, unit="word")
-    with pytest.raises(ConfigError, match=r"trainer\.minimum_risk .* the target has words"):
-        Segmenter.of_serving(pair_of(text, other), MINIMUM_RISK, BUCKETS, 2)
-    assert Segmenter.of_serving(pair_of(text, other), Parameters(), BUCKETS, 2) is None
-    assert Segmenter.of_serving(pair_of(text, other), MINIMUM_RISK, BUCKETS, 1) is None
 
 
 @pytest.mark.parametrize("batch_tokens", [40, 80])
