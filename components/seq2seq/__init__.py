@@ -41,6 +41,10 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
       attention: the attention score. `general` or `dot` (Luong et al. 2015, section 3.1), `scaled` (dot
         divided by the square root of a head's width: Vaswani et al. 2017, section 3.2.1), `additive`
         (Bahdanau et al. 2015), or `none`: the fixed context vector of Sutskever et al. 2014.
+      attend_embeddings: whether the attention also averages the embedded source tokens, beside the encoder's
+        outputs (Gehring et al. 2017, section 3.3, add both). So the layers above see which words are
+        translated, not only what the encoder makes of them. The heads share the columns of both evenly, those
+        of the embeddings last. So the last heads may read embeddings only, with alignments of their own.
       attention_heads: number of heads, each with its share of the keys and values (Vaswani et al. 2017).
         Several heads learn much faster than one.
       bridge: how the encoder's final state becomes the decoder's initial state, layer by layer: `dense` (a
@@ -69,6 +73,7 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
     decoder: Literal["luong", "gnmt", "input_feeding", "conditional"] = "luong"
     layer_norm: bool = False
     attention: Literal["general", "dot", "scaled", "additive", "none"] = "general"
+    attend_embeddings: bool = False
     attention_heads: Positive = 4
     bridge: Literal["dense", "mean", "copy", "zero"] = "dense"
     tie_embeddings: bool = True
@@ -89,6 +94,8 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         if self.attention == "none":
             if self.decoder != "luong":
                 raise ValueError(f"decoder {self.decoder} needs an attention, not none")
+            if self.attend_embeddings:
+                raise ValueError("attend_embeddings needs an attention, not none")
             if self.memory_dropout and self.bridge != "mean":
                 raise ValueError("memory_dropout has no effect with attention none, unless bridge is mean")
             if self.bridge == "zero":
@@ -105,6 +112,16 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"bridge copy needs encoder_units equal to decoder_units; use dense. {units}")
         if self.attention != "none" and (self.encoder_units % heads or self.decoder_units % heads):
             raise ValueError(f"attention_heads {heads} must divide encoder_units and decoder_units. {units}")
+        if self.attend_embeddings and self.embedding_units % heads:
+            raise ValueError(
+                f"attend_embeddings: attention_heads {heads} must divide embedding_units. "
+                f"Received: {self.embedding_units}"
+            )
+
+    @property
+    def context_units(self) -> int:
+        """Width of the context vectors, and of the memory's values, of which they are weighted means."""
+        return self.encoder_units + (self.embedding_units if self.attend_embeddings else 0)
 
 
 class ServingLimits(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

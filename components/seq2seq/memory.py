@@ -18,18 +18,26 @@ class Encoded:
       outputs: float32[B, S, E], zero on padding.
       mask: bool[B, S], true on real tokens.
       final_states: each layer's state after its last step, float32[B, E] each, both directions concatenated.
+      embedded: float32[B, S, D], the embedded tokens, zero on padding; None without `attend_embeddings`.
     """
 
     outputs: tf.Tensor
     mask: tf.Tensor
     final_states: tuple[State, ...]
+    embedded: tf.Tensor | None = None
+
+    @property
+    def values(self) -> tf.Tensor:
+        """What the attention averages: float32[B, S, E], or float32[B, S, E + D] with `attend_embeddings`."""
+        return self.outputs if self.embedded is None else tf.concat([self.outputs, self.embedded], -1)
 
 
 class Memory(NamedTuple):
     """Keys and values of the attention, computed once per sentence.
 
     Attributes:
-      values: float32[B, S, E], the encoder's outputs.
+      values: float32[B, S, E], the encoder's outputs; with `attend_embeddings` float32[B, S, E + D], the
+        embedded tokens after them.
       keys: float32[B, S, Q], which the queries are compared with. Q is 0 if the decoder does not attend.
       mask: bool[B, S], true on real tokens.
     """

@@ -35,6 +35,7 @@ ATTENDING = SHARED | {
     "decoder": DECODERS,
     "attention": ["general", "dot", "scaled", "additive"],
     "attention_heads": [1, 2],
+    "attend_embeddings": [False, True],
     "bridge": ["dense", "mean", "copy", "zero"],
 }
 FIXED_CONTEXT = SHARED | {"attention": ["none"], "bridge": ["dense", "mean", "copy"]}

@@ -72,6 +72,24 @@ def test_alignments_and_contexts_equal_numpy(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_context_holds_the_embeddings_of_what_is_attended(kind):
+    """`attend_embeddings`: the heads share the columns of the outputs and of the embeddings after them."""
+    attention, memory, hidden = make(kind)
+    random = np.random.default_rng(7)
+    embedded = random.normal(size=(*memory.mask.shape, 6)).astype(np.float32)
+    encoded = Encoded(memory.values, memory.mask, (), tf.constant(embedded))
+    contexts, alignment = attend(attention, attention.project_keys(encoded), hidden)
+    _, alignment_without = attend(attention, memory, hidden)
+    np.testing.assert_allclose(alignment, alignment_without)
+    for row, length in enumerate(LENGTHS):
+        outputs = memory.values.numpy()[row, :length]
+        heads = in_numpy(kind[0], attention, outputs, hidden.numpy()[row])
+        columns = np.split(np.concatenate([outputs, embedded[row, :length]], 1), attention.heads, axis=1)
+        expected = np.concatenate([a @ v for a, v in zip(heads, columns, strict=True)], 1)
+        np.testing.assert_allclose(contexts[row], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_row_sums_to_one_over_real_tokens_and_is_zero_on_padding(kind):
     _, alignment = attend(*make(kind))
     assert (alignment.numpy() >= 0).all()

@@ -172,7 +172,13 @@ def assert_same_greedy_translations(model: Export) -> None:
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"decoder": "input_feeding", "attention": "additive", "cell": "rnn", "bridge": "copy"},
+            {
+                "decoder": "input_feeding",
+                "attention": "additive",
+                "attend_embeddings": True,
+                "cell": "rnn",
+                "bridge": "copy",
+            },
             id="input feeding",
         ),
         pytest.param(

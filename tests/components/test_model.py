@@ -205,6 +205,11 @@ def test_every_weight_has_its_own_name():
         ({"decoder": "gnmt"}, "gnmt needs two decoder_layers"),
         ({"bridge": "copy", "encoder_units": 8, "decoder_units": 6}, "bridge copy needs encoder_units equal"),
         ({"attention_heads": 5}, "attention_heads 5 must divide"),
+        ({"attend_embeddings": True, "attention": "none"}, "attend_embeddings needs an attention"),
+        (
+            {"attend_embeddings": True, "embedding_units": 6},
+            "attention_heads 4 must divide embedding_units. Received: 6",
+        ),
         ({"cell": "transformer"}, "cell"),
         ({"units": 8}, "units"),
     ],

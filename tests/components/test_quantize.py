@@ -25,7 +25,13 @@ from tests.components.tiny_model import SETTINGS, build
 from tests.components.transformer_decoder import CHANGES as TRANSFORMER_CHANGES
 from tests.components.transformer_decoder import TransformerDecoder
 
-ARCHITECTURE = {"decoder": "gnmt", "decoder_layers": 2, "attention_heads": 2, "cell": "gru"}
+ARCHITECTURE = {
+    "decoder": "gnmt",
+    "decoder_layers": 2,
+    "attention_heads": 2,
+    "attend_embeddings": True,
+    "cell": "gru",
+}
 
 
 def make(folder: Path, make_decoder: Any = None, **changes: Any) -> Translator:

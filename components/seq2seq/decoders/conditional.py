@@ -30,7 +30,7 @@ class ConditionalDecoder(RecurrentDecoder):
 
     def __init__(self, settings: ModelSettings):
         super().__init__(settings)
-        self.context_cell = self._make_cell(settings.encoder_units, "layer0_context")
+        self.context_cell = self._make_cell(settings.context_units, "layer0_context")
 
     def _make_loops(self, memory: Memory, dropout: Dropout) -> list[Loop]:
         first, second, attention = self.cells[0], self.context_cell, self.attention
@@ -74,7 +74,7 @@ class ConditionalDecoder(RecurrentDecoder):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = dropout(embedded, self.settings.layer_input_dropout)
         hidden, (context, alignment) = run(0, (inputs,))
-        context.set_shape([None, None, self.settings.encoder_units])
+        context.set_shape([None, None, self.settings.context_units])
         hidden = dropout(hidden, self.settings.layer_dropout)
         for layer in range(1, len(self.cells)):
             hidden = self._run_layer(layer, hidden, [context], run, dropout)

@@ -43,12 +43,12 @@ class RecurrentDecoder(Decoder):
         self.attends = self.attention is not None
         self.key_units = self.attention.key_units if self.attention is not None else 0
         self.cells: list[Cell] = []
-        context = 0 if settings.decoder in ("luong", "input_feeding") else settings.encoder_units
+        context = 0 if settings.decoder in ("luong", "input_feeding") else settings.context_units
         width = settings.embedding_units + self.fed_units
         for layer in range(settings.decoder_layers):
             self.cells.append(self._make_cell(width, f"layer{layer}"))
             width = settings.decoder_units + context
-        width = settings.decoder_units + (settings.encoder_units if self.attends else 0)
+        width = settings.decoder_units + (settings.context_units if self.attends else 0)
         self.read_kernel = self._make_matrix("read_kernel", width, settings.embedding_units)
         self.bridges = {}
         if settings.bridge in ("dense", "mean"):
@@ -231,7 +231,7 @@ def attend_in_loop(
       constants: from `attention.constants()`.
 
     Returns:
-      Contexts float32[B * K, E] and alignments float32[B * K, S].
+      Contexts float32[B * K, C] and alignments float32[B * K, S].
     """
     sentences, rows = tf.shape(memory.mask)[0], tf.shape(queries)[0]
     # In an empty batch there are no rows, and the number of hypotheses is 0.

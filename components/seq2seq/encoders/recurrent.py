@@ -40,7 +40,8 @@ class Encoder(keras.layers.Layer):
           dropout: of the layers' inputs, outputs and hidden states, and of the encoder's outputs.
 
         Returns:
-          The outputs, batch first, and the final states of the layers.
+          The outputs, batch first, the final states of the layers, and the embedded tokens if the attention
+          reads them.
         """
         settings, batch = self.settings, tf.shape(mask)[0]
         sequence, time_mask = embedded, tf.transpose(mask)
@@ -61,4 +62,9 @@ class Encoder(keras.layers.Layer):
             final.append(tuple(tf.concat(tensors, -1) for tensors in zip(*states, strict=True)))
         sequence = dropout(sequence, settings.memory_dropout)
         real = tf.cast(time_mask, tf.float32)[:, :, tf.newaxis]
-        return Encoded(tf.transpose(sequence * real, [1, 0, 2]), mask, tuple(final))
+
+        def batch_first(tensor: tf.Tensor) -> tf.Tensor:
+            return tf.transpose(tensor * real, [1, 0, 2])
+
+        attended = batch_first(embedded) if settings.attend_embeddings else None
+        return Encoded(batch_first(sequence), mask, tuple(final), attended)

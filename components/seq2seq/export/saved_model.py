@@ -268,7 +268,7 @@ class Translator(tf.Module):
 
         Args:
           token: int32[B].
-          memory: float32[B, S, E], from `encode`.
+          memory: float32[B, S, C], from `encode`.
           memory_length: int32[B], from `encode`.
           **rest: the other outputs of `encode`, or the state that the last step returned.
 
@@ -292,7 +292,7 @@ class Translator(tf.Module):
             return self.decode_step(**inputs)
 
     def _decode_step_inputs(self) -> dict[str, tf.TensorSpec]:
-        units, decoder = self.model.settings.encoder_units, self.model.decoder
+        units, decoder = self.model.settings.context_units, self.model.decoder
         specs = [
             tf.TensorSpec([None], tf.int32, "token"),
             tf.TensorSpec([None, None, units], tf.float32, "memory"),

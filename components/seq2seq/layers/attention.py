@@ -29,7 +29,7 @@ class Attention(keras.layers.Layer):
 
     def project_keys(self, encoded: Encoded) -> Memory:
         """Projects the encoder's outputs to keys, once a sentence."""
-        return Memory(encoded.outputs, encoded.outputs, encoded.mask)
+        return Memory(encoded.values, encoded.outputs, encoded.mask)
 
     def queries(self, hidden: tf.Tensor) -> tf.Tensor:
         """Queries float32[B, N, Q] of hidden states float32[B, N, U]."""
@@ -67,7 +67,7 @@ class Attention(keras.layers.Layer):
           constants: the attention's own, from `constants()`.
 
         Returns:
-          Context vectors float32[B, N, E], the means of the values weighted by the alignments, and the
+          Context vectors float32[B, N, C], the means of the values weighted by the alignments, and the
           alignments float32[B, N, S], averaged over the heads. Each row of the alignments sums to one over
           real tokens and is zero on padding; if a sentence has no real token, the row is all zeros.
         """
@@ -114,7 +114,7 @@ class LuongAttention(Attention):
         """Projects the keys if the score is `general`."""
         if self.key_kernel is None:
             return super().project_keys(encoded)
-        return Memory(encoded.outputs, multiply(encoded.outputs, self.key_kernel), encoded.mask)
+        return Memory(encoded.values, multiply(encoded.outputs, self.key_kernel), encoded.mask)
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor, constants: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """Inner products of queries and keys."""
@@ -139,7 +139,7 @@ class AdditiveAttention(Attention):
 
     def project_keys(self, encoded: Encoded) -> Memory:
         """Projects the keys."""
-        return Memory(encoded.outputs, multiply(encoded.outputs, self.key_kernel), encoded.mask)
+        return Memory(encoded.values, multiply(encoded.outputs, self.key_kernel), encoded.mask)
 
     def split_heads(self, memory: Memory) -> Memory:
         """Splits the values only: `scores` adds queries and keys before it splits the sum."""
