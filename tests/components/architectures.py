@@ -30,6 +30,7 @@ SHARED: dict[str, Sequence[object]] = {
     "encoder_units": [8, 12],
     "layer_norm": [False, True],
     "tie_embeddings": [True, False],
+    "output_shortcut": [False, True],
 }
 ATTENDING = SHARED | {
     "decoder": DECODERS,

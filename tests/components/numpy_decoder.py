@@ -37,7 +37,10 @@ class NumpyDecoder:
         for token in tokens:
             embedded = embeddings[token] * np.sqrt(embeddings.shape[1])
             context, alignment, top = getattr(self, self.model.settings.decoder)(embedded)
-            self.vector = np.tanh(np.concatenate([context, top]) @ self.decoder.read_kernel.numpy())
+            read = np.concatenate([context, top])
+            self.vector = np.tanh(read @ self.decoder.read_kernel.numpy())
+            if self.model.settings.output_shortcut:
+                self.vector += read @ self.decoder.shortcut_kernel.numpy()
             logits.append(outputs @ self.vector + self.model.output_bias.numpy())
             alignments.append(alignment)
         return np.stack(logits), np.stack(alignments)
@@ -72,7 +75,7 @@ class NumpyDecoder:
         return self.states[layer][0]
 
     def attend(self, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        keys = self.values @ self.attention.key_kernel.numpy()
+        keys = self.values[:, : self.model.settings.encoder_units] @ self.attention.key_kernel.numpy()
         if self.model.settings.attention == "general":
             alignment = softmax(keys @ hidden)
         else:

@@ -36,12 +36,14 @@ SEED = tf.constant([1, 2])
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize(
-    ("cell", "attention", "tied"), [("lstm", "general", True), ("gru", "additive", False)]
+    ("cell", "attention", "tied", "lexical"),
+    [("lstm", "general", True, False), ("gru", "additive", False, True)],
 )
-def test_scores_and_alignments_equal_numpy(decoder, cell, attention, tied):
+def test_scores_and_alignments_equal_numpy(decoder, cell, attention, tied, lexical):
     widths = {"encoder_units": 12, "decoder_layers": 3}
     kinds = {"decoder": decoder, "cell": cell, "attention": attention, "tie_embeddings": tied}
-    model = build(msgspec.structs.replace(SETTINGS, **widths, **kinds), source_vocabulary=VOCABULARY)
+    reads = {"attend_embeddings": lexical, "output_shortcut": lexical}
+    model = build(msgspec.structs.replace(SETTINGS, **widths, **kinds, **reads), source_vocabulary=VOCABULARY)
     vectors, alignments = model.teacher_force(SOURCE, TARGET)
     for row, (source, fed) in enumerate(zip(SOURCES, TARGETS, strict=True)):
         logits, alignment = NumpyDecoder(model, source).decode(fed)

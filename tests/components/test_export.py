@@ -176,6 +176,7 @@ def assert_same_greedy_translations(model: Export) -> None:
                 "decoder": "input_feeding",
                 "attention": "additive",
                 "attend_embeddings": True,
+                "output_shortcut": True,
                 "cell": "rnn",
                 "bridge": "copy",
             },

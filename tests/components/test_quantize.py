@@ -30,6 +30,7 @@ ARCHITECTURE = {
     "decoder_layers": 2,
     "attention_heads": 2,
     "attend_embeddings": True,
+    "output_shortcut": True,
     "cell": "gru",
 }
 

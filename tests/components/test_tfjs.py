@@ -30,7 +30,7 @@ INPUTS = {"tokens": np.array([[4, 5, 2]], np.int32), "length": np.array([3], np.
 
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> Translator:
-    changes = {"encoder_layers": 2, "attention_heads": 2, "attend_embeddings": True}
+    changes = {"encoder_layers": 2, "attention_heads": 2, "attend_embeddings": True, "output_shortcut": True}
     translator = make(tmp_path_factory.mktemp("text"), **changes)
     translator.search = msgspec.structs.replace(SEARCH, min_length=4, max_length=40, max_length_factor=1)
     return translator

@@ -67,6 +67,7 @@ class InputFeedingDecoder(RecurrentDecoder):
             **{f"input{layer}": cells[layer].kernel for layer in layers[1:]},
             **{f"recurrent{layer}": cells[layer].recurrent_kernel for layer in layers},
             "read": self.read_kernel,
+            **({} if self.shortcut_kernel is None else {"shortcut": self.shortcut_kernel}),
             **query_kernel(attention),
         }
 
@@ -88,7 +89,10 @@ class InputFeedingDecoder(RecurrentDecoder):
             query = product("query", below) if "query" in weights else below
             heads = Memory(values, keys, memory.mask)
             context, alignment = attend_in_loop(attention, query, heads, attention_constants)
-            vector = tf.tanh(product("read", tf.concat([context, below], -1)))
+            read = tf.concat([context, below], -1)
+            vector = tf.tanh(product("read", read))
+            if "shortcut" in weights:
+                vector += product("shortcut", read)
             return (apply_mask(vector, masks.get("vector")), *after), (alignment,)
 
         split_cell_states, heads = super()._split_state, attention.split_heads(memory)

@@ -32,7 +32,8 @@ the states float32[B, N, U] and the other outputs float32[B, N, O] each.
 class RecurrentDecoder(Decoder):
     """Recurrent layers, with the attention after the last layer (`luong`) or after the first (`gnmt`).
 
-    The output layer reads the attentional vector, tanh(W [context; hidden]).
+    The output layer reads the attentional vector, tanh(W [context; hidden]), to which `output_shortcut` adds
+    V [context; hidden].
 
     The decoder's state is a tuple of float32[B * K, U]: the states of the cells, one after the other.
     """
@@ -50,6 +51,9 @@ class RecurrentDecoder(Decoder):
             width = settings.decoder_units + context
         width = settings.decoder_units + (settings.context_units if self.attends else 0)
         self.read_kernel = self._make_matrix("read_kernel", width, settings.embedding_units)
+        self.shortcut_kernel: keras.Variable | None = None
+        if settings.output_shortcut:
+            self.shortcut_kernel = self._make_matrix("shortcut_kernel", width, settings.embedding_units)
         self.bridges = {}
         if settings.bridge in ("dense", "mean"):
             for name in self._cell_state_names():
@@ -205,7 +209,10 @@ class RecurrentDecoder(Decoder):
         self, contexts: list[tf.Tensor], hidden: tf.Tensor, dropout: Dropout
     ) -> tf.Tensor:
         """Computes the attentional vectors float32[B, N, D]."""
-        vectors = tf.tanh(multiply(tf.concat([*contexts, hidden], -1), self.read_kernel))
+        read = tf.concat([*contexts, hidden], -1)
+        vectors = tf.tanh(multiply(read, self.read_kernel))
+        if self.shortcut_kernel is not None:
+            vectors += multiply(read, self.shortcut_kernel)
         return dropout(vectors, self.settings.output_dropout)
 
 
