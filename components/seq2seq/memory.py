@@ -28,7 +28,7 @@ class Encoded:
 
     @property
     def values(self) -> tf.Tensor:
-        """What the attention averages: float32[B, S, E], or float32[B, S, E + D] with `attend_embeddings`."""
+        """What the attention averages, float32[B, S, C]: see `Memory`."""
         return self.outputs if self.embedded is None else tf.concat([self.outputs, self.embedded], -1)
 
 
@@ -36,8 +36,8 @@ class Memory(NamedTuple):
     """Keys and values of the attention, computed once per sentence.
 
     Attributes:
-      values: float32[B, S, E], the encoder's outputs; with `attend_embeddings` float32[B, S, E + D], the
-        embedded tokens after them.
+      values: float32[B, S, C], the encoder's outputs, and with `attend_embeddings` the embedded tokens after
+        them. So C (`ModelSettings.context_units`) is E or E + D.
       keys: float32[B, S, Q], which the queries are compared with. Q is 0 if the decoder does not attend.
       mask: bool[B, S], true on real tokens.
     """
