@@ -47,7 +47,7 @@ class ModelSettings(Parameters, frozen=True, kw_only=True, forbid_unknown_fields
         of the embeddings last. So the last heads may read embeddings only, with alignments of their own.
       output_shortcut: whether [context; hidden], projected by a second matrix, is added to the attentional
         vector after its tanh. So what is attended reaches the output layer linearly, and logits are not
-        bounded. Nguyen and Chiang 2018 (lexical module) add such a path for the embeddings of the attended words.
+        bounded. The lexical module of Nguyen and Chiang 2018 is such a path for embeddings.
       attention_heads: number of heads, each with its share of the keys and values (Vaswani et al. 2017).
         Several heads learn much faster than one.
       bridge: how the encoder's final state becomes the decoder's initial state, layer by layer: `dense` (a
